@@ -1,0 +1,58 @@
+# Commands for whoever tries or changes this template. They need git, make and Python 3.11 or newer; all else is installed
+# into .venv and build/.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test quick lint format lock workbench
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+RENDER = $(BIN)/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir
+
+# The first Python new enough, the one of the worker's image before others.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 python3 python; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v "$$python"; break; }; done)
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/dev.txt  ## Render a worker with default answers and let it parse real documents here
+	@rm -rf build/demo
+	$(RENDER) build/demo
+	$(MAKE) --no-print-directory -C build/demo/mineru-worker demo VENV="$(CURDIR)/build/worker-venv"
+
+test: quick  ## Test everything: the template, then a worker rendered from it
+	$(BIN)/python -m pytest -m slow
+	@rm -rf build/test
+	$(RENDER) build/test
+	$(MAKE) --no-print-directory -C build/test/mineru-worker test VENV="$(CURDIR)/build/worker-venv"
+
+quick: lint  ## Test the template alone: no network, about a minute
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/dev.txt  ## Lint and check types of the template's own code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.txt  ## Format the template's own code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.txt  ## Bring every lock up to its pyproject.toml; UPGRADE=1 takes newer versions
+	$(BIN)/python tools/locks.py $(if $(UPGRADE),--upgrade)
+
+workbench: $(VENV)/dev.txt  ## Render build/workbench, a worker to develop in
+	$(BIN)/python tools/workbench.py
+
+# Installed when the copy of the lock in .venv is the lock.
+$(VENV)/%.txt: locks/%.txt | $(BIN)/python
+	@cmp -s $< $@ || { echo "Installing $< into $(VENV) (once)" && \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<; }
+	@cp $< $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Found no Python 3.11 or newer that can make virtual environments. Install one (on Debian" \
+	"and Ubuntu: python3 and python3-venv), or name yours: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)

@@ -1,0 +1,97 @@
+"""The catalogue is whole, and whatever repeats it says the same."""
+
+import ast
+import re
+import tomllib
+from typing import Any
+
+import pytest
+from combinations import CONTEXT, choices
+from conftest import Bake
+
+GPUS = {name: pool for name, pool in CONTEXT["_gpus"].items() if name != "_origin"}
+STACKS = {name: stack for name, stack in CONTEXT["_stacks"].items() if name != "_origin"}
+PROMPTS = CONTEXT["__prompts__"]
+
+
+def literal(source: str, name: str) -> list[str]:
+    """The values of a ``Name = Literal[…]`` in Python source."""
+    assignments = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    [value] = [node.value for node in assignments if ast.unparse(node.targets[0]) == name]
+    assert isinstance(value, ast.Subscript)
+    return list(ast.literal_eval(value.slice))
+
+
+def test_every_question_has_a_prompt_and_every_choice_a_label() -> None:
+    assert PROMPTS.keys() == choices().keys()
+    for name, values in CONTEXT.items():
+        if isinstance(values, list):
+            assert list(PROMPTS[name]) == ["__prompt__", *values]
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_gpu_label_is_the_catalogue_s(name: str) -> None:
+    pool = GPUS[name]
+    price = f"${pool['price']}/s" if pool["price"] else "price on request"
+    assert PROMPTS["gpu"][name] == f"{name}: {', '.join(pool['cards'])} ({pool['memory_gb']} GB, {price})"
+
+
+def test_questions_offer_what_the_catalogue_holds() -> None:
+    assert set(CONTEXT["gpu"]) == set(GPUS)
+    assert set(CONTEXT["stack"]) == set(STACKS)
+    assert set(CONTEXT["tier"]) == set(CONTEXT["_tiers"]) - {"_origin"}
+    assert all(set(stack["tiers"]) <= set(CONTEXT["tier"]) for stack in STACKS.values())
+
+
+def test_every_pool_has_every_field() -> None:
+    for pool in GPUS.values():
+        assert pool.keys() == {"cards", "memory_gb", "compute_capability", "price", "card_id", "concurrency"}
+        assert pool["cards"]
+        assert all(re.fullmatch(r"\d+\.\d", capability) for capability in pool["compute_capability"])
+        assert pool["price"] is None or re.fullmatch(r"0\.\d{5}", pool["price"])
+
+
+def test_every_stack_has_every_field() -> None:
+    versions = {"mineru", "vllm", "torch", "transformers", "runpod", "python", "cuda", "driver"}
+    serves = {"cuda_versions", "compute_capability", "tiers", "suffixes"}
+    for stack in STACKS.values():
+        assert stack.keys() == versions | serves
+        assert stack["cuda_versions"][0] == stack["cuda"]
+        assert "3.12" in stack["python"]
+
+
+def test_every_table_says_where_its_facts_come_from() -> None:
+    tables: dict[str, Any] = {name: CONTEXT[name] for name in ("_gpus", "_stacks", "_tiers", "_limits")}
+    assert all(table["_origin"].endswith(".") for table in tables.values())
+
+
+@pytest.mark.parametrize(("name", "question"), [("Tier", "tier"), ("Stack", "stack"), ("Model", "model"), ("Weights", "weights")])
+def test_the_worker_s_types_name_the_choices(bake: Bake, name: str, question: str) -> None:
+    assert set(literal(bake().read("worker/choices.py"), name)) == set(CONTEXT[question])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_worker_asks_for_the_catalogue_s_versions(bake: Bake, stack: str) -> None:
+    project = tomllib.loads(bake(stack=stack).read("pyproject.toml"))
+    facts = STACKS[stack]
+    asked = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["gpu"]]
+    exact = {tuple(line.split("==")) for line in asked + project["tool"]["uv"]["constraint-dependencies"] if "==" in line}
+    assert {(re.sub(r"\[.*\]", "", name), version) for name, version in exact} == {
+        (name, facts[name]) for name in ("mineru", "runpod", "vllm", "torch", "transformers")
+    }
+    assert project["project"]["requires-python"].startswith(f">={facts['python'][0]},")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_locks_hold_the_catalogue_s_versions(bake: Bake, stack: str) -> None:
+    worker = bake(stack=stack)
+    for profile, names in {"cpu": ["mineru", "runpod"], "gpu": ["mineru", "runpod", "vllm", "torch", "transformers"]}.items():
+        locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", worker.read(f"locks/{profile}.txt"), re.MULTILINE))
+        assert {name: locked[name] for name in names} == {name: STACKS[stack][name] for name in names}
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_concurrency_is_by_default_what_the_pool_s_memory_allows(bake: Bake, name: str) -> None:
+    stack = "mineru-4.0"
+    assert f"CONCURRENCY: Final[int] = {GPUS[name]['concurrency']}\n" in bake(stack=stack, gpu=name).read("worker/choices.py")
+    assert 1 <= int(GPUS[name]["concurrency"]) <= GPUS[name]["memory_gb"] / 8

@@ -1,0 +1,70 @@
+"""A control plane, and workers of the real SDK to serve it, for the tests of every room that talks to the platform."""
+
+import itertools
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from ops.control_plane import ControlPlane
+from ops.local_worker import LocalWorker
+from ops.wire import Settings
+
+#: Starts a worker of the SDK and returns it once it polls. Its program is ``PROGRAM`` around the given source, which
+#: defines ``handle`` and may set ``concurrency``; further keywords go to ``LocalWorker``.
+SdkWorker = Callable[..., Awaitable[LocalWorker]]
+
+PROGRAM = """
+import asyncio
+import runpod
+
+concurrency = 1
+SOURCE
+if __name__ == "__main__":
+    runpod.serverless.start(dict(handler=handle, concurrency_modifier=lambda _: concurrency))
+"""
+
+#: Sleeps for the job's ``seconds``, reports its ``progress`` and returns its input, or characters of its ``size``.
+OBEDIENT = """
+async def handle(job):
+    wish = job["input"]
+    if "progress" in wish:
+        runpod.serverless.progress_update(job, wish["progress"])
+    if "raise" in wish:
+        raise ValueError(wish["raise"])
+    await asyncio.sleep(wish.get("seconds", 0))
+    return "x" * wish["size"] if "size" in wish else wish
+"""
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Short polls and a ping each second, so that no test waits for the platform's habits; override it in a module to differ."""
+    return Settings(hold=1, ping_interval=1)
+
+
+@pytest.fixture
+async def control_plane(settings: Settings) -> AsyncIterator[ControlPlane]:
+    """A running control plane."""
+    async with ControlPlane(settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def sdk_worker(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[SdkWorker]:
+    """A factory for workers of the real SDK; those still running when the test ends are ended by force."""
+    numbers = itertools.count(1)
+    async with AsyncExitStack() as stack:
+
+        async def start(source: str = OBEDIENT, **options: object) -> LocalWorker:
+            program = tmp_path / f"sdk_worker_{next(numbers)}.py"
+            program.write_text(PROGRAM.replace("SOURCE", source))
+            worker = LocalWorker(control_plane, command=(sys.executable, str(program)), **options)  # type: ignore[arg-type]
+            stack.push_async_callback(worker.close)
+            stack.push_async_callback(worker.kill)
+            await worker.start()
+            return await worker.wait_ready()
+
+        yield start

@@ -1,0 +1,1 @@
+"""The worker: everything that runs in the image. ``python -m worker`` starts it."""

@@ -1,0 +1,168 @@
+"""The life of a worker: fitness checks, heartbeat, warm-up, serving, on one event loop.
+
+The engine may be bound to the loop it was first used on (MinerU 3's is), so the warm-up and every job run under the same
+``asyncio.run``. A snapshot taken when the worker scales to zero then holds a model that is loaded and proven to answer.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final, NoReturn
+
+from pydantic import ValidationError
+
+from worker import choices, fitness, request, sdk, telemetry
+from worker import log as logs
+from worker.boot import Boot
+from worker.engine import VERSION, VLM_TIERS, Engine
+from worker.handler import Handler
+from worker.log import log
+from worker.settings import Settings
+from worker.source import Document
+
+#: One page with a heading, a table, a formula and an image; ``ops/fixture.py`` makes it.
+FIXTURE: Final = Path(__file__).with_name("fixture.pdf")
+
+#: Words of the fixture that MinerU's flash tier always finds.
+FIXTURE_WORDS: Final = ("Tides at Saltmere", "What raises the tide", "Constituent", "principal lunar", "12.4206")
+
+#: Exit codes: the worker could not start as configured; it started and is not fit to serve.
+BAD_SETTINGS, NOT_WARM = 2, 1
+
+
+#: Seconds the last telemetry may take to leave when the worker ends.
+TELEMETRY_FLUSH: Final = 2.0
+
+
+class WarmupFailed(RuntimeError):
+    """The warm-up did not prove that this worker can parse."""
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Run the worker until it is told to stop; ends the process with 0, or with a code above that says why it could not serve."""
+    settings = _settings()
+    logs.configure(settings, secrets=[os.environ.get("RUNPOD_AI_API_KEY", "")])
+    boot = Boot()
+    telemetry.setup(settings, boot.id)
+    engine = Engine(settings)
+    handler = Handler(settings, engine, boot)
+    if not sdk.on_platform(arguments):
+        sdk.serve_locally(handler.handle, settings.concurrency)
+        sys.exit(0)
+    _stop_when_told()
+    code = asyncio.run(serve(settings, engine, boot, handler))
+    telemetry.stop(TELEMETRY_FLUSH)
+    _end(code)
+
+
+async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler) -> int:
+    """Bring the worker up and serve the platform's queue; returns the exit code."""
+    log.info("booting", boot=boot.id, stack=choices.STACK, mineru=VERSION, tier=settings.tier, worker=choices.TEMPLATE_VERSION)
+    fitness.register(settings, engine, boot)
+    with boot.phase("fitness"):
+        await sdk.run_fitness_checks()
+    sdk.start_heartbeat()
+    try:
+        await warm_up(settings, engine, boot)
+    except WarmupFailed as failure:
+        log.error(
+            "warm-up failed, the worker exits so that the platform replaces it",
+            boot=boot.id,
+            error=str(failure),
+            phases=boot.phases,
+        )
+        return NOT_WARM
+    log.info("serving", boot=boot.id, phases=boot.phases, concurrency=settings.concurrency, warmup=settings.warmup_mode)
+    await sdk.serve(handler.handle, settings.concurrency)
+    log.info("stopped", boot=boot.id)
+    await engine.stop()
+    return 0
+
+
+async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
+    """Parse the fixture as a job would, on the tier that jobs get, and check the outcome; within the time allowed.
+
+    Raises:
+        WarmupFailed: with the reason, unless the settings say to serve all the same.
+    """
+    if settings.warmup_mode == "skip":
+        return
+    try:
+        with boot.phase("warmup"):
+            async with asyncio.timeout(settings.warmup_timeout):
+                await _parse_fixture(settings, engine)
+    except TimeoutError:
+        failure = WarmupFailed(f"not done within MINERU_WARMUP_TIMEOUT={settings.warmup_timeout:g} s")
+    except Exception as error:
+        failure = WarmupFailed(f"{type(error).__name__}: {error}")
+    else:
+        return
+    if settings.warmup_mode == "strict":
+        raise failure
+    log.warning("warm-up failed, serving all the same because MINERU_WARMUP=lazy", error=str(failure))
+
+
+async def _parse_fixture(settings: Settings, engine: Engine) -> None:
+    """One throwaway parse. OCR is forced where a model is used: with a text layer MinerU never asks the vision-language model."""
+    suffix = await asyncio.to_thread(engine.identify, FIXTURE)
+    document = Document(path=FIXTURE, suffix=suffix, size=FIXTURE.stat().st_size, origin="warm-up")
+    wish = request.read({"volume_path": str(FIXTURE), "ocr_mode": "auto" if settings.tier == "flash" else "ocr"}, settings)
+    before = engine.vlm_requests
+    with tempfile.TemporaryDirectory(prefix="warm-up-", dir=settings.temp_dir) as folder:
+        parsed = await engine.parse(document, wish, Path(folder))
+        markdown = parsed.markdown()
+    missing = [word for word in FIXTURE_WORDS if word not in markdown] if settings.tier == "flash" else []
+    if missing or not markdown.strip():
+        raise WarmupFailed(f"the fixture's Markdown lacks {', '.join(missing) or 'any text'}: {markdown[:200]!r}")
+    if settings.tier in VLM_TIERS and engine.vlm_requests == before:
+        raise WarmupFailed("the vision-language model was never asked, so nothing of it is warm")
+
+
+def _stop_when_told() -> None:
+    """End the process at once on SIGTERM or SIGINT, until serving brings handlers that finish the jobs at hand first.
+
+    As process 1 of a container, no handler would mean no reaction. The heartbeat inherits these and ends as quietly.
+    """
+    worker = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() == worker:
+            log.warning("stopped before serving", signal=signal.Signals(number).name)
+            _end(0)
+        os._exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            name = name if not name or name.startswith("BUCKET_") else f"MINERU_{name}"
+            print(
+                f"worker: {name}: {problem['msg']}, got {problem.get('input')!r}" if name else f"worker: {problem['msg']}",
+                file=sys.stderr,
+            )
+        sys.exit(BAD_SETTINGS)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process and its children now: threads of the engine can hold an orderly exit up for ever."""
+    for child in multiprocessing.active_children():
+        child.terminate()
+    deadline = time.monotonic() + 2
+    for child in multiprocessing.active_children():
+        child.join(max(0, deadline - time.monotonic()))
+    for child in multiprocessing.active_children():
+        child.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
