@@ -17,7 +17,7 @@ from rich.markup import escape
 from ops import serving, show
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client
 from ops.control_plane import ControlPlane
-from ops.local_worker import PROJECT, LocalWorker, WorkerError
+from ops.local_worker import DEFAULTS, PROJECT, LocalWorker, WorkerError
 from ops.parsing import parse_files
 from worker import choices
 from worker.outputs import FORMATS
@@ -29,8 +29,10 @@ PORT: Final = 8000
 #: Exit code of a command that Ctrl-C ended, as shells have it.
 INTERRUPTED: Final = 130
 SAMPLES: Final = PROJECT / "samples"
+#: Tier of a worker on this machine that is told nothing else.
+LOCAL_TIER: Final = DEFAULTS["MINERU_TIER"]
 #: Endings of the documents that the demo takes from ``samples/``, the first to be shown first.
-SAMPLE_ENDINGS: Final = (".pdf", ".docx", ".html", ".csv")
+SAMPLE_ENDINGS: Final = (".pdf", ".docx", ".html", ".csv") if LOCAL_TIER == "flash" else (".docx",)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False)
 
@@ -45,8 +47,8 @@ def main() -> None:
 @app.command()
 def run(
     tier: Annotated[
-        str, typer.Option(help=f"Tier of a job that names none: {', '.join(choices.TIERS)}. flash needs no model.")
-    ] = "flash",
+        str, typer.Option(help=f"Tier of a job that names none: {', '.join(choices.TIERS)}. The default needs no model.")
+    ] = LOCAL_TIER,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the job API on this machine; 0 takes a free one.")] = PORT,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
     log_format: Annotated[LogFormat, typer.Option(help="Logs for people, or as the platform gets them.")] = "console",
@@ -56,7 +58,7 @@ def run(
     The stand-in answers as a RunPod endpoint does (/run, /runsync, /status, …), so everything that talks to an endpoint
     can talk to it. Ctrl-C lets the workers finish their jobs and stops them.
 
-    Example: `python -m ops run --tier flash`, then `python -m ops parse samples/report.pdf` in another terminal.
+    Example: `python -m ops run`, then `python -m ops parse samples/letter.docx` in another terminal.
     """
     _check_tier(tier)
     _finish(_serve(port, workers, serving.environment(tier, log_format)), interrupted=0)
@@ -77,11 +79,10 @@ async def _serve(port: int, workers: int, variables: dict[str, str]) -> None:
 def _introduce(control_plane: ControlPlane) -> None:
     """Print where the API is, and two ways to use it that can be copied as they are."""
     other = "" if control_plane.url == LOCAL_URL else f" --url {control_plane.url}"
-    body = json.dumps(
-        {"input": {"file_b64": base64.b64encode(b"tide,metres\nhigh,4.9\nlow,0.6\n").decode(), "file_name": "tides.csv"}}
-    )
+    table = {"file_b64": base64.b64encode(b"tide,metres\nhigh,4.9\nlow,0.6\n").decode(), "file_name": "tides.csv"}
+    body = json.dumps({"input": table if "csv" in choices.SUFFIXES else {"probe": True}})
     show.console.print(f"[bold]Job API[/bold] {control_plane.endpoint_url}", "From another terminal:", sep="\n", end="\n\n")
-    commands = (f"{_python()} -m ops parse samples/report.pdf{other}", f"curl {control_plane.endpoint_url}/runsync -d '{body}'")
+    commands = (f"{_python()} -m ops parse samples/letter.docx{other}", f"curl {control_plane.endpoint_url}/runsync -d '{body}'")
     for command in commands:
         show.console.print(f"  {escape(command)}", soft_wrap=True)
     show.console.print()
@@ -129,7 +130,7 @@ def demo(
 ) -> None:
     """Start a worker, have it parse the documents in samples/, and show what happened.
 
-    The worker is the real one and MinerU's flash tier does the work: no GPU, no account, no model, no network.
+    The worker is the real one, doing what MinerU does without models: no GPU, no account, no download, no network.
 
     Example: `python -m ops demo`
     """
@@ -151,7 +152,7 @@ def demo(
 async def _demonstrate(samples: list[Path], output: Path) -> list[show.Outcome]:
     async with ControlPlane() as control_plane:
         booting = show.Booting()
-        worker = LocalWorker(control_plane, environment=serving.environment("flash", "console"), on_line=booting.heard)
+        worker = LocalWorker(control_plane, environment=serving.environment(LOCAL_TIER, "console"), on_line=booting.heard)
         async with worker:
             with booting:
                 await worker.wait_ready()

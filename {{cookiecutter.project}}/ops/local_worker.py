@@ -16,12 +16,16 @@ from typing import Final, Self
 
 from ops.control_plane import ControlPlane
 from ops.jobs import Changes, Worker
+from worker import choices
 
 PROJECT: Final = Path(__file__).parent.parent
 
-#: What a worker is unless told otherwise. Flash needs no GPU and no model, so it runs anywhere.
+#: What a worker is unless told otherwise: one that needs no GPU and no model, so that it runs anywhere.
 COMMAND: Final = (sys.executable, "-m", "worker")
 DEFAULTS: Final = {"MINERU_TIER": "flash"}
+if "flash" not in choices.TIERS:
+    # MinerU 3 has no such tier, but takes Office documents without a model as long as nothing is warmed up.
+    DEFAULTS.update(MINERU_TIER="basic", MINERU_WARMUP="skip")
 
 #: Log lines kept in memory, and those an error repeats.
 LINES_KEPT: Final = 2000
