@@ -1,4 +1,4 @@
-"""MinerU alone, for benchmarks/worker.py to compare with: a plain process that calls ``mineru.parse_async`` and nothing else.
+"""MinerU alone, for benchmarks/serving.py to compare with: a plain process that calls ``mineru.parse_async`` and nothing else.
 
 Each line of its input is a JSON object of ``paths`` and ``concurrency``; for each it prints the seconds that parsing them took.
 """

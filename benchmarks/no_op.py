@@ -1,4 +1,4 @@
-"""A handler that does nothing, on the bare SDK, for benchmarks/worker.py to compare with; it takes CONCURRENCY jobs at a time."""
+"""A handler that does nothing, on the bare SDK, for benchmarks/serving.py to compare with; it takes CONCURRENCY jobs at a time."""
 
 import os
 

@@ -21,6 +21,8 @@ class Boot:
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.phases: dict[str, float] = {}
+        #: Whether compiled code was found on the volume: hit, miss, or off where there is none to look on.
+        self.compile_cache: Literal["hit", "miss", "off"] = "off"
         self._started = time.monotonic()
         self._jobs = 0
 
@@ -39,7 +41,7 @@ class Boot:
         return "fresh" if self._jobs == 1 else "warm"
 
     def describe(self, kind: Kind) -> dict[str, Any]:
-        """Identity, kind, age in seconds, host and phases in seconds."""
+        """Identity, kind, age in seconds, host, phases in seconds, and what the compile cache gave."""
         return {
             "id": self.id,
             "kind": kind,
@@ -47,6 +49,7 @@ class Boot:
             "host": host(),
             "kernel_boot_id": kernel_boot_id(),
             "phases": dict(self.phases),
+            "compile_cache": self.compile_cache,
         }
 
 

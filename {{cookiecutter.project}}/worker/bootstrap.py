@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
-from worker import choices, fitness, request, sdk, telemetry
+from worker import caches, choices, fitness, request, sdk, telemetry
 from worker import log as logs
 from worker.boot import Boot
 from worker.engine import VERSION, VLM_TIERS, Engine
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> NoReturn:
 async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler) -> int:
     """Bring the worker up and serve the platform's queue; returns the exit code."""
     log.info("booting", boot=boot.id, stack=choices.STACK, mineru=VERSION, tier=settings.tier, worker=choices.TEMPLATE_VERSION)
+    cache = caches.open_cache(settings)
     fitness.register(settings, engine, boot)
     with boot.phase("fitness"):
         await sdk.run_fitness_checks()
@@ -77,7 +78,15 @@ async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler
             phases=boot.phases,
         )
         return NOT_WARM
-    log.info("serving", boot=boot.id, phases=boot.phases, concurrency=settings.concurrency, warmup=settings.warmup_mode)
+    boot.compile_cache = await asyncio.to_thread(cache.close)
+    log.info(
+        "serving",
+        boot=boot.id,
+        compile_cache=boot.compile_cache,
+        phases=boot.phases,
+        concurrency=settings.concurrency,
+        warmup=settings.warmup_mode,
+    )
     await sdk.serve(handler.handle, settings.concurrency)
     log.info("stopped", boot=boot.id)
     await engine.stop()

@@ -6,7 +6,7 @@ A check that raises ends the process; the platform is told its name and message 
 import shutil
 import tempfile
 
-from worker import sdk
+from worker import sdk, weights
 from worker.boot import Boot
 from worker.engine import Engine
 from worker.settings import MB, Settings
@@ -25,6 +25,7 @@ def register(settings: Settings, engine: Engine, boot: Boot) -> None:
     async def models() -> None:
         with boot.phase("imports"):
             await engine.start()
+        provide_models(settings, engine, boot)
         check_models(settings, engine)
 
     sdk.register_fitness_check(temp_folder)
@@ -50,6 +51,20 @@ def check_temp_folder(settings: Settings) -> None:
             f"MINERU_TEMP_DIR={folder} has {free} MB free, MINERU_MIN_FREE_DISK_MB asks for {settings.min_free_disk_mb}; "
             "give the endpoint a larger container disk."
         )
+
+
+def provide_models(settings: Settings, engine: Engine, boot: Boot) -> None:
+    """Put the models of the default tier where MinerU looks for them, from the image, the volume or the platform's cache.
+
+    Blocks: nothing else runs yet, and a thread would still be there when the heartbeat is forked.
+
+    Raises:
+        ModelUnavailable: saying which model is missing, where it was looked for, and what to do.
+    """
+    missing = engine.missing_models(settings.tier)
+    if missing and settings.warmup_mode != "skip":
+        with boot.phase("weights"):
+            weights.provide(settings, missing)
 
 
 def check_models(settings: Settings, engine: Engine) -> None:
