@@ -1,8 +1,9 @@
 """A control plane, and workers of the real SDK to serve it, for the tests of every room that talks to the platform."""
 
 import itertools
+import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -37,6 +38,15 @@ async def handle(job):
     await asyncio.sleep(wish.get("seconds", 0))
     return "x" * wish["size"] if "size" in wish else wish
 """
+
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was() -> Iterator[None]:
+    """Undo what a test leaves in the environment: an engine that starts says there what MinerU is to read."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

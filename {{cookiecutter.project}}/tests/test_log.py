@@ -1,6 +1,7 @@
 """Log lines: the platform's keys, one JSON object a line, nothing secret."""
 
 import json
+import logging
 
 import pytest
 
@@ -66,3 +67,17 @@ def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str
     logs.configure(Settings(log_level="warning"))
     log.info("quiet")
     assert capsys.readouterr().out == ""
+
+
+def test_the_console_form_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(log_format="console"))
+    log.info("done", pages=3)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert not line.startswith("{")
+    assert {"done", "pages=3"} <= set(line.split())
+
+
+def test_what_libraries_say_comes_out_as_our_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("some.library").warning("slow %s", "disk")
+    line = logged(capsys)
+    assert (line["level"], line["message"], line["logger"]) == ("WARNING", "slow disk", "some.library")
