@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint format lock workbench
+.PHONY: help demo test quick lint format lock workbench benchmark
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,13 @@ lint: $(VENV)/dev.txt  ## Lint and check types of the template's own code
 format: $(VENV)/dev.txt  ## Format the template's own code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmark: $(VENV)/dev.txt  ## Measure one render, and a worker against what it wraps; ten minutes
+	$(BIN)/python benchmarks/render.py
+	@rm -rf build/benchmark
+	$(RENDER) build/benchmark
+	$(MAKE) --no-print-directory -C build/benchmark/mineru-worker "$(CURDIR)/build/worker-venv/cpu.txt" VENV="$(CURDIR)/build/worker-venv"
+	PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/worker-venv/bin/python benchmarks/serving.py
 
 lock: $(VENV)/dev.txt  ## Bring every lock up to its pyproject.toml; UPGRADE=1 takes newer versions
 	$(BIN)/python tools/locks.py $(if $(UPGRADE),--upgrade)

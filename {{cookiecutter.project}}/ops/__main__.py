@@ -189,6 +189,8 @@ def _python() -> str:
 
 def _finish(command: Coroutine[Any, Any, Result], interrupted: int = INTERRUPTED) -> Result:
     """Run a command; what ends it early is told in plain words, and Ctrl-C or SIGTERM gives the exit code ``interrupted``."""
+    # Said aloud, since a process started in the background is born deaf to Ctrl-C, and to what SIGTERM becomes here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return asyncio.run(command)

@@ -2,7 +2,8 @@
 
 import sys
 
-from worker import bootstrap
-
 if __name__ == "__main__":
+    # Here, since MinerU's own processes import this file again.
+    from worker import bootstrap
+
     bootstrap.main(sys.argv[1:])

@@ -5,6 +5,7 @@ The engine may be bound to the loop it was first used on (MinerU 3's is), so the
 """
 
 import asyncio
+import importlib
 import multiprocessing
 import os
 import signal
@@ -118,6 +119,7 @@ async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
 
 async def _parse_fixture(settings: Settings, engine: Engine) -> None:
     """One throwaway parse. OCR is forced where a model is used: with a text layer MinerU never asks the vision-language model."""
+    importlib.import_module("worker.download")
     suffix = await asyncio.to_thread(engine.identify, FIXTURE)
     document = Document(path=FIXTURE, suffix=suffix, size=FIXTURE.stat().st_size, origin="warm-up")
     wish = request.read({"volume_path": str(FIXTURE), "ocr_mode": "auto" if settings.tier == "flash" else "ocr"}, settings)

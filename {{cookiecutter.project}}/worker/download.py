@@ -24,6 +24,7 @@ from ssrfguard.httpx import AsyncClient
 
 from worker import choices
 from worker.errors import InvalidRequest, SourceFailed
+from worker.limits import too_large
 from worker.settings import MB, Settings
 
 #: Bytes gathered before a thread writes them, and most that one step of decompression yields.
@@ -185,16 +186,6 @@ def _check_response(response: httpx.Response, origin: str, settings: Settings) -
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > settings.max_file_mb * MB:
         raise too_large("file_url", int(announced), settings)
-
-
-def too_large(field: str, size: int | None, settings: Settings) -> SourceFailed:
-    """``size`` in bytes, None where reading stopped at the limit."""
-    name, limit = (
-        ("MINERU_MAX_BASE64_MB", settings.max_base64_mb) if field == "file_b64" else ("MINERU_MAX_FILE_MB", settings.max_file_mb)
-    )
-    came = "more" if size is None else f"{size / MB:.1f} MB"
-    other = "send it as file_url or volume_path instead" if field == "file_b64" else "send a smaller document or split it"
-    return SourceFailed(f"{field}: a document of at most {limit:g} MB ({name}) is accepted, {came} came; {other}.")
 
 
 async def _store(response: httpx.Response, path: Path, settings: Settings) -> None:

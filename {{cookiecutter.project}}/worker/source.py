@@ -11,13 +11,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from worker.choices import SUFFIXES
-from worker.download import Download, download, too_large
 from worker.errors import InvalidRequest, SourceFailed
+from worker.limits import too_large
 from worker.request import Request
 from worker.settings import MB, Settings
+
+if TYPE_CHECKING:
+    from worker.download import Download
 
 Identify = Callable[[Path], str]
 
@@ -66,6 +69,9 @@ async def fetch(request: Request, folder: Path, settings: Settings, identify: Id
     """
     try:
         if request.file_url is not None:
+            # The HTTP client is half of what importing the worker would cost.
+            from worker.download import download
+
             came = await download(request.file_url, folder / "download", settings)
             path, origin = _named(came, request.file_name), came.origin
         elif request.file_b64 is not None:
@@ -79,7 +85,7 @@ async def fetch(request: Request, folder: Path, settings: Settings, identify: Id
         raise SourceFailed(f"The document cannot be read or stored on the worker's disk: {error.strerror or error}.") from error
 
 
-def _named(came: Download, file_name: str | None) -> Path:
+def _named(came: "Download", file_name: str | None) -> Path:
     """The downloaded file under a name whose ending tells its format, as far as anything said it."""
     return came.path.rename(came.path.with_name(local_name(file_name, *came.names, "x" + MEDIA_ENDINGS.get(came.media_type, ""))))
 
