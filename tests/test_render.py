@@ -29,6 +29,7 @@ CONDITIONAL: dict[str, Callable[[Answers], bool]] = {
     "locks/dev.txt": lambda _: True,
     "locks/gpu.txt": lambda _: True,
     "tests/test_engine.py": lambda _: True,
+    "tests/test_engine_contract.py": lambda _: True,
     "tests/test_worker.py": lambda answers: answers["stack"] == "mineru-4.0",
     "worker/engine.py": lambda _: True,
 }
