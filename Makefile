@@ -22,11 +22,11 @@ demo: $(VENV)/dev.txt  ## Render a worker with default answers and let it parse 
 	$(RENDER) build/demo
 	$(MAKE) --no-print-directory -C build/demo/mineru-worker demo VENV="$(CURDIR)/build/worker-venv"
 
-test: quick  ## Test everything: the template, then a worker rendered from it
-	$(BIN)/python -m pytest -m slow
+test: quick  ## Test everything: the template, a worker rendered from it, and its contract with the SDK
 	@rm -rf build/test
 	$(RENDER) build/test
 	$(MAKE) --no-print-directory -C build/test/mineru-worker test VENV="$(CURDIR)/build/worker-venv"
+	$(BIN)/python -m pytest -m slow
 
 quick: lint  ## Test the template alone: no network, about a minute
 	$(BIN)/python -m pytest -m "not slow"

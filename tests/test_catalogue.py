@@ -95,3 +95,18 @@ def test_concurrency_is_by_default_what_the_pool_s_memory_allows(bake: Bake, nam
     stack = "mineru-4.0"
     assert f"CONCURRENCY: Final[int] = {GPUS[name]['concurrency']}\n" in bake(stack=stack, gpu=name).read("worker/choices.py")
     assert 1 <= int(GPUS[name]["concurrency"]) <= GPUS[name]["memory_gb"] / 8
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_supported_versions_are_the_same_wherever_they_stand(bake: Bake, stack: str) -> None:
+    facts, project = STACKS[stack], bake(stack=stack)
+    pinned = tomllib.loads(project.read("pyproject.toml"))["project"]
+    assert {f"runpod=={facts['runpod']}", f"mineru=={facts['mineru']}"} <= set(pinned["dependencies"])
+    assert f"vllm=={facts['vllm']}" in pinned["optional-dependencies"]["gpu"]
+    assert facts["runpod"] in facts["runpod_supported"]
+    assert f"SDK_SUPPORTED: Final[tuple[str, ...]] = {tuple(facts['runpod_supported'])}".replace("'", '"') in project.read(
+        "worker/choices.py"
+    )
+    others = ", ".join(release for release in facts["runpod_supported"] if release != facts["runpod"])
+    for row in (f"| RunPod SDK | {facts['runpod']} | {others} |", f"| MinerU | {facts['mineru']} |", f"| vLLM | {facts['vllm']} |"):
+        assert row in project.read("README.md")

@@ -37,7 +37,7 @@ def test_every_command_is_one_of_the_worker_s_own(workflow: Path) -> None:
     targets = re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE)
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     made = {command.split()[1] for command in commands if command.startswith("make ")}
-    assert made == {"test", "image", "image-cpu", "audit", "lock"}
+    assert made == {"test", "image", "image-cpu", "audit", "drift", "lock"}
     assert made <= set(targets)
 
 

@@ -11,6 +11,7 @@ import pytest
 import runpod
 
 from worker import sdk
+from worker.choices import SDK_SUPPORTED
 
 SOURCE = Path(sdk.__file__)
 SERVERLESS = "runpod.serverless.modules."
@@ -125,4 +126,4 @@ def test_only_sdk_py_imports_the_internals() -> None:
 
 
 def test_the_installed_release_is_one_that_is_supported() -> None:
-    assert runpod.__version__ in sdk.SUPPORTED, f"runpod {runpod.__version__} is not among {', '.join(sdk.SUPPORTED)}"
+    assert runpod.__version__ in SDK_SUPPORTED, f"runpod {runpod.__version__} is not among {', '.join(SDK_SUPPORTED)}"

@@ -18,6 +18,8 @@ TIER: Final[Tier] = "{{ cookiecutter.tier }}"
 TIERS: Final[tuple[Tier, ...]] = ({% for tier in cookiecutter._stacks[cookiecutter.stack].tiers %}"{{ tier }}"{{ ", " if not loop.last }}{% endfor %})
 #: Formats this stack's MinerU parses, by the names its detection gives them and by usual endings.
 SUFFIXES: Final[frozenset[str]] = frozenset("{{ cookiecutter._stacks[cookiecutter.stack].suffixes }}".split())
+#: Releases of the RunPod SDK that ``sdk.py`` composes rightly: its contract tests pass on each.
+SDK_SUPPORTED: Final[tuple[str, ...]] = ({% for release in cookiecutter._stacks[cookiecutter.stack].runpod_supported %}"{{ release }}"{{ ", " if not loop.last }}{% endfor %})
 MODEL: Final[Model] = "{{ cookiecutter.model }}"
 GPU: Final[str] = "{{ cookiecutter.gpu }}"
 WEIGHTS: Final[Weights] = "{{ cookiecutter.weights }}"

@@ -5,7 +5,8 @@ warm-up between them. This module offers the same steps one by one, so that ``bo
 and mends what the SDK loses: a job that arrives during shutdown, and a result whose post fails.
 
 ``DONE_HERE`` and ``LEFT_OUT`` account for every step of the SDK's own start; a test compares them with the SDK's source, so
-that a step a new release adds is noticed. ``SUPPORTED`` lists the releases that the tests pass on.
+that a step a new release adds is noticed. The releases that the tests pass on are in ``choices.SDK_SUPPORTED``; before 1.10.1
+there is no job mirror, and pings would carry no job ids.
 """
 
 import asyncio
@@ -20,9 +21,6 @@ from worker.log import log
 
 Job = dict[str, Any]
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
-
-#: Releases of the SDK this module composes rightly. Before 1.10.1 there is no job mirror: pings would carry no job ids.
-SUPPORTED: Final = ("1.10.1", "1.11.0", "1.12.0")
 
 #: The steps of the SDK's own start that are taken here, and by which function.
 DONE_HERE: Final = {
