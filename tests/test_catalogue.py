@@ -53,7 +53,7 @@ def test_every_pool_has_every_field() -> None:
 
 def test_every_stack_has_every_field() -> None:
     versions = {"mineru", "vllm", "torch", "transformers", "runpod", "python", "cuda", "driver"}
-    serves = {"cuda_versions", "compute_capability", "tiers", "suffixes"}
+    serves = {"cuda_versions", "compute_capability", "tiers", "suffixes", "runpod_supported"}
     for stack in STACKS.values():
         assert stack.keys() == versions | serves
         assert stack["cuda_versions"][0] == stack["cuda"]

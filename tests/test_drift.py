@@ -255,5 +255,5 @@ def test_make_drift_fails_and_names_what_moved(worker: BakedProject, tmp_path: P
     sdk.write_text(sdk.read_text("utf-8").replace('    "worker.run_worker: PingJobMirror": "start_heartbeat",\n', ""), "utf-8")
     told = drift(project)
     assert told.returncode == 1
-    assert "worker.run_worker: PingJobMirror" in re.sub(r"\s+", " ", told.stderr)
+    assert "worker.run_worker:PingJobMirror(worker.py:" in re.sub(r"\s", "", told.stderr)
     assert "would break" in told.stdout

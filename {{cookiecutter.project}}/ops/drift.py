@@ -54,7 +54,12 @@ def breaks(version: str) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="drift-") as folder:
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"runpod=={version}"]
         subprocess.run(install, check=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))}
+        # Wide, or pytest would cut off what each failure says.
+        environment = {
+            **os.environ,
+            "COLUMNS": "1000",
+            "PYTHONPATH": os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH")))),
+        }
         command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "--deselect", f"{CONTRACT[0]}::{LISTED}", *CONTRACT]
         run = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     if run.returncode == 0:
@@ -86,9 +91,8 @@ def main() -> int:
             f"An upgrade to {latest} would break. Stay on {locked('runpod')}; each line above names what moved and where."
         )
         return 1
-    console.print(
-        f"Every check passes: an upgrade to {latest} would not break. Add it to SDK_SUPPORTED in worker/choices.py when you do."
-    )
+    advice = "" if latest in choices.SDK_SUPPORTED else " Add it to SDK_SUPPORTED in worker/choices.py when you do."
+    console.print(f"Every check passes: an upgrade to {latest} would not break.{advice}")
     return 0
 
 
