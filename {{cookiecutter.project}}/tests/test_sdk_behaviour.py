@@ -24,6 +24,8 @@ from worker import sdk
 
 sdk.DELIVERY_PAUSES = (0.1, 0.1)
 
+checked = []
+
 async def main():
     warm = asyncio.get_running_loop()
     async def handle(job):
@@ -31,7 +33,8 @@ async def main():
         if "progress" in wish:
             await sdk.progress(job, wish["progress"])
         await asyncio.sleep(wish.get("seconds", 0))
-        return dict(wish, warm=asyncio.get_running_loop() is warm)
+        return dict(wish, warm=asyncio.get_running_loop() is warm, fit=len(checked))
+    sdk.register_fitness_check(lambda: checked.append(1))
     await sdk.run_fitness_checks()
     sdk.start_heartbeat()
     await sdk.serve(handle, int(os.environ["CONCURRENCY"]))
@@ -78,9 +81,11 @@ async def running(job: Job) -> Job:
     return await job.until(lambda job: job.status == Status.IN_PROGRESS)
 
 
-async def test_jobs_one_by_one_run_on_the_loop_that_warmed_up(control_plane: ControlPlane, worker: LocalWorker) -> None:
+async def test_jobs_one_by_one_run_on_the_loop_that_warmed_up_after_the_checks(
+    control_plane: ControlPlane, worker: LocalWorker
+) -> None:
     for _ in range(2):
-        assert (await control_plane.submit({}).finished()).output == {"warm": True}
+        assert (await control_plane.submit({}).finished(20)).output == {"warm": True, "fit": 1}
 
 
 async def test_jobs_in_batches_run_at_the_same_time_on_the_loop_that_warmed_up(
@@ -88,7 +93,7 @@ async def test_jobs_in_batches_run_at_the_same_time_on_the_loop_that_warmed_up(
 ) -> None:
     jobs = [control_plane.submit({"seconds": 1}) for _ in range(8)]
     await wide.record.until(lambda record: len(record.jobs) >= 3, 30)
-    assert [(await job.finished()).output["warm"] for job in jobs] == [True] * 8
+    assert [(await job.finished(20)).output["warm"] for job in jobs] == [True] * 8
 
 
 async def test_pings_carry_the_jobs_in_flight_and_go_on_during_a_long_one(control_plane: ControlPlane, wide: LocalWorker) -> None:
@@ -100,7 +105,7 @@ async def test_pings_carry_the_jobs_in_flight_and_go_on_during_a_long_one(contro
 
     await wide.record.until(lambda _: told() >= 2, 30)
     for job in jobs:
-        await job.finished()
+        await job.finished(20)
     await wide.record.until(lambda record: record.pings[-1].job_ids == (), 30)
 
 
@@ -108,7 +113,7 @@ async def test_a_stop_signal_cancels_one_job_and_no_other(control_plane: Control
     stopped, kept = [await running(control_plane.submit({"seconds": 3})) for _ in range(2)]
     await asyncio.sleep(0.5)  # The SDK knows no stop for a job it has taken and not started.
     control_plane.stop(stopped)
-    assert (await kept.finished()).status == Status.COMPLETED
+    assert (await kept.finished(20)).status == Status.COMPLETED
     await wide.line("Job stopped.")
     assert stopped.output is None
 
@@ -118,7 +123,7 @@ async def test_sigterm_finishes_what_was_accepted_and_takes_nothing_more(control
     os.kill(worker.pid, signal.SIGTERM)
     await asyncio.sleep(0.3)
     late = control_plane.submit({})
-    assert (await accepted.finished()).status == Status.COMPLETED
+    assert (await accepted.finished(20)).status == Status.COMPLETED
     finished = time.monotonic()
     assert await worker.wait() == 0
     assert time.monotonic() - finished < 3, "it waited for a poll"
@@ -151,7 +156,7 @@ async def test_a_platform_that_fails_is_asked_again(control_plane: ControlPlane,
     job = control_plane.submit({})
     async with start() as worker:
         await worker.wait_ready()
-        assert (await job.finished()).status == Status.COMPLETED
+        assert (await job.finished(20)).status == Status.COMPLETED
         if fault.where == "ping":
             await worker.record.until(lambda record: len(record.pings) > 0, 30)
     assert fault.happened
@@ -160,7 +165,7 @@ async def test_a_platform_that_fails_is_asked_again(control_plane: ControlPlane,
 @pytest.mark.parametrize("action", [500, 429, "drop", "lose"])
 async def test_a_result_that_does_not_arrive_is_sent_again(control_plane: ControlPlane, worker: LocalWorker, action: int) -> None:
     control_plane.faults.append(Fault("result", action))
-    job = await control_plane.submit({"number": 7}).finished()
+    job = await control_plane.submit({"number": 7}).finished(20)
     assert (job.status, job.output["number"]) == (Status.COMPLETED, 7)
 
 
@@ -173,13 +178,13 @@ async def test_a_result_that_never_arrives_is_logged_with_the_job(control_plane:
 
 async def test_a_result_that_is_refused_ends_in_an_error(control_plane: ControlPlane, worker: LocalWorker) -> None:
     control_plane.faults.append(Fault("result", 400))
-    job = await control_plane.submit({}).finished()
+    job = await control_plane.submit({}).finished(20)
     assert job.status == Status.FAILED
     assert re.search(r"did not take the result of this job, \d+ bytes: status 400", job.error)
 
 
 async def test_progress_arrives_before_the_result(control_plane: ControlPlane, worker: LocalWorker) -> None:
-    job = await control_plane.submit({"progress": {"phase": "parse"}}).finished()
+    job = await control_plane.submit({"progress": {"phase": "parse"}}).finished(20)
     assert job.progress == [{"phase": "parse"}]
 
 
@@ -214,7 +219,7 @@ async def test_killed_and_started_again_it_takes_jobs_again(control_plane: Contr
     control_plane.stop(lost)
     async with start() as again:
         await again.wait_ready()
-        assert (await control_plane.submit({}).finished()).status == Status.COMPLETED
+        assert (await control_plane.submit({}).finished(20)).status == Status.COMPLETED
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc, which only Linux has")
@@ -227,4 +232,4 @@ async def test_the_heartbeat_is_a_process_of_one_thread_that_a_signal_ends_alone
     async with asyncio.timeout(10):
         while "zombie" not in Path(f"/proc/{child}/status").read_text():
             await asyncio.sleep(0.05)
-    assert (await control_plane.submit({}).finished()).status == Status.COMPLETED
+    assert (await control_plane.submit({}).finished(20)).status == Status.COMPLETED

@@ -95,3 +95,7 @@ def test_each_step_is_taken_by_the_function_that_is_said_to() -> None:
             continue
         by = said.partition(",")[0]
         assert HERE.get(name, name) in steps(getattr(sdk, by)), f"{by} no longer takes the step {step}"
+
+
+def test_what_the_sdk_would_lose_is_mended_where_serving_begins_and_ends() -> None:
+    assert {"_give_up_polls_at_shutdown", "_finish_what_came_last", "set scaler.jobs_handler"} <= set(steps(sdk.serve))
