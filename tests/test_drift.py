@@ -201,6 +201,10 @@ COMPOSED = (
 )
 
 
+#: Behaviour that no line of these functions brings about, and that takes long to see: it is left out where a line is missing.
+ELSEWHERE = ("asked_again", "killed_and_started", "pings_carry")
+
+
 def lines(source: str) -> dict[str, str]:
     """The source without one statement, for each statement of the composition: by its function, line and text."""
     without = {}
@@ -225,7 +229,7 @@ def test_no_line_of_the_composition_can_be_removed_unnoticed(
         shutil.copytree(worker.path, project)
         (project / "worker" / "sdk.py").write_text(changed, "utf-8")
         quick = contract(project, SHAPE, COMPOSITION)
-        return quick if quick.failed else contract(project, BEHAVIOUR)
+        return quick if quick.failed else contract(project, BEHAVIOUR, "-k", f"not {' and not '.join(ELSEWHERE)}")
 
     removed = lines(source)
     with ThreadPoolExecutor(2) as pool:

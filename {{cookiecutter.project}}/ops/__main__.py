@@ -169,7 +169,7 @@ def _point_onwards(output: Path) -> None:
         ("worker/handler.py", "the way of a document, from request to response"),
     )
     width = max(len(where) for where, _ in steps)
-    show.console.print("\n[bold]Where to look next[/bold]")
+    show.console.print(f"\n[bold]Where to look next[/bold], in {escape(str(Path.cwd()))}", soft_wrap=True)
     for where, what in steps:
         show.console.print(f"  {escape(where.ljust(width))}  [dim]{what}[/dim]", soft_wrap=True)
 

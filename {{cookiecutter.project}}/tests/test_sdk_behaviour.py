@@ -81,6 +81,23 @@ async def running(job: Job) -> Job:
     return await job.until(lambda job: job.status == Status.IN_PROGRESS)
 
 
+async def test_a_job_that_comes_as_the_loops_end_is_finished() -> None:
+    from runpod.serverless.modules import rp_scale
+
+    from worker import sdk
+
+    done = []
+
+    async def handle(_: object, __: object, job: dict[str, object]) -> None:
+        done.append(job["id"])
+
+    scaler = rp_scale.JobScaler({"handler": handle})
+    scaler.jobs_handler = handle
+    await scaler.jobs_queue.put({"id": "late", "input": {}})
+    await sdk._finish_what_came_last(scaler)
+    assert done == ["late"]
+
+
 async def test_jobs_one_by_one_run_on_the_loop_that_warmed_up_after_the_checks(
     control_plane: ControlPlane, worker: LocalWorker
 ) -> None:
@@ -186,23 +203,6 @@ async def test_a_result_that_is_refused_ends_in_an_error(control_plane: ControlP
 async def test_progress_arrives_before_the_result(control_plane: ControlPlane, worker: LocalWorker) -> None:
     job = await control_plane.submit({"progress": {"phase": "parse"}}).finished(20)
     assert job.progress == [{"phase": "parse"}]
-
-
-async def test_a_job_that_comes_as_the_loops_end_is_finished() -> None:
-    from runpod.serverless.modules import rp_scale
-
-    from worker import sdk
-
-    done = []
-
-    async def handle(_: object, __: object, job: dict[str, object]) -> None:
-        done.append(job["id"])
-
-    scaler = rp_scale.JobScaler({"handler": handle})
-    scaler.jobs_handler = handle
-    await scaler.jobs_queue.put({"id": "late", "input": {}})
-    await sdk._finish_what_came_last(scaler)
-    assert done == ["late"]
 
 
 async def test_a_worker_that_asks_to_be_replaced_takes_no_further_job(control_plane: ControlPlane, worker: LocalWorker) -> None:
