@@ -219,6 +219,7 @@ def lines(source: str) -> dict[str, str]:
     return without
 
 
+@pytest.mark.thorough
 def test_no_line_of_the_composition_can_be_removed_unnoticed(
     worker: BakedProject, tmp_path: Path, report: list[tuple[str, str, str]]
 ) -> None:
