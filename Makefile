@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint format lock workbench benchmark contract
+.PHONY: help demo test quick lint format lock workbench benchmark
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -26,10 +26,7 @@ test: quick  ## Test everything: the template, a worker rendered from it, and it
 	@rm -rf build/test
 	$(RENDER) build/test
 	$(MAKE) --no-print-directory -C build/test/mineru-worker test VENV="$(CURDIR)/build/worker-venv"
-	$(BIN)/python -m pytest -m "slow and not thorough"
-
-contract: $(VENV)/dev.txt  ## Take away the SDK's composition line by line, and see each missed; after make test
-	$(BIN)/python -m pytest -m thorough
+	$(BIN)/python -m pytest -m slow
 
 quick: lint  ## Test the template alone: no network, about a minute
 	$(BIN)/python -m pytest -m "not slow"

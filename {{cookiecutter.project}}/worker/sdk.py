@@ -251,4 +251,5 @@ async def _finish_what_came_last(scaler: Any) -> None:
 
     async with AsyncClientSession() as session:
         while not scaler.jobs_queue.empty():
-            await scaler.handle_job(session, scaler.jobs_queue.get_nowait())
+            job = scaler.jobs_queue.get_nowait()
+            await scaler.handle_job(session, job)
