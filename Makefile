@@ -14,6 +14,9 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { command -v "$$python"; break; }; done)
 
+# The Python that vLLM for the CPU is installed for, in build/engine-venv.
+ENGINE_PYTHON ?= python3.11
+
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -26,6 +29,9 @@ test: quick  ## Test everything: the template, a worker rendered from it, and it
 	@rm -rf build/test
 	$(RENDER) build/test
 	$(MAKE) --no-print-directory -C build/test/mineru-worker test VENV="$(CURDIR)/build/worker-venv"
+	@if "$(ENGINE_PYTHON)" -c "" 2>/dev/null; then \
+	$(MAKE) --no-print-directory -C build/test/mineru-worker test-engine ENGINE_VENV="$(CURDIR)/build/engine-venv" ENGINE_PYTHON="$(ENGINE_PYTHON)"; \
+	else echo "vLLM on the CPU: not tested, there is no $(ENGINE_PYTHON) here (ENGINE_PYTHON=/path/to/python3.11 names one)."; fi
 	$(BIN)/python -m pytest -m slow
 
 quick: lint  ## Test the template alone: no network, about a minute
@@ -40,12 +46,13 @@ format: $(VENV)/dev.txt  ## Format the template's own code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(VENV)/dev.txt  ## Measure one render, and a worker against what it wraps; ten minutes
+benchmark: $(VENV)/dev.txt  ## Measure one render, a worker against what it wraps, and a boot with vLLM; 20 minutes
 	$(BIN)/python benchmarks/render.py
 	@rm -rf build/benchmark
 	$(RENDER) build/benchmark
 	$(MAKE) --no-print-directory -C build/benchmark/mineru-worker "$(CURDIR)/build/worker-venv/cpu.txt" VENV="$(CURDIR)/build/worker-venv"
 	PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/worker-venv/bin/python benchmarks/serving.py
+	@test ! -x build/engine-venv/bin/python || PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/engine-venv/bin/python benchmarks/engine.py
 
 lock: $(VENV)/dev.txt  ## Bring every lock up to its pyproject.toml; UPGRADE=1 takes newer versions
 	$(BIN)/python tools/locks.py $(if $(UPGRADE),--upgrade)

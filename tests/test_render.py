@@ -30,9 +30,30 @@ CONDITIONAL: dict[str, Callable[[Answers], bool]] = {
     "locks/gpu.txt": lambda _: True,
     "tests/test_engine.py": lambda _: True,
     "tests/test_engine_contract.py": lambda _: True,
-    "tests/test_worker.py": lambda answers: answers["stack"] == "mineru-4.0",
+    "tests/test_engine_options.py": lambda _: True,
     "worker/engine.py": lambda _: True,
 }
+
+#: What runs vLLM on a processor, or needs a tier without models: of MinerU 4 alone.
+ONLY_4 = {
+    "locks/engine.txt",
+    "ops/cpu_engine.py",
+    "ops/stub_models.py",
+    "ops/tiny_vlm.py",
+    "tests/engine/__init__.py",
+    "tests/engine/bound_engine.py",
+    "tests/engine/careless_warm_up.py",
+    "tests/engine/conftest.py",
+    "tests/engine/engine_worker.py",
+    "tests/engine/loops.py",
+    "tests/engine/test_cpu_models.py",
+    "tests/engine/test_engine_death.py",
+    "tests/engine/test_engine_life.py",
+    "tests/engine/test_event_loop.py",
+    "tests/engine/test_remote_engine.py",
+    "tests/test_worker.py",
+}
+CONDITIONAL.update(dict.fromkeys(ONLY_4, lambda answers: answers["stack"] == "mineru-4.0"))
 
 #: What must be gone from a rendered file. Workflows have doubled braces of their own, after a dollar sign.
 MARKS = re.compile(r"(?<!\$)\{\{|\{%|%\}|\{##|##\}|\bcookiecutter\.[a-z_]+\b(?!\.json)")

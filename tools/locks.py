@@ -21,7 +21,8 @@ from cookiecutter.main import cookiecutter
 TEMPLATE = Path(__file__).parent.parent
 WORKER = TEMPLATE / "{{cookiecutter.project}}"
 UV = Path(sysconfig.get_path("scripts")) / "uv"
-PROFILES = ("cpu", "dev", "gpu")
+#: The profiles of each stack; MinerU 3.4 has no engine profile: its vLLM needs another PyTorch for the CPU, which was not tried.
+PROFILES = {"mineru-4.0": ("cpu", "dev", "gpu", "engine"), "mineru-3.4": ("cpu", "dev", "gpu")}
 
 #: Variables that would bring this machine's package sources into a lock.
 SOURCES = ("UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
@@ -49,7 +50,7 @@ def worker_locks(stack: str, upgrade: bool, folder: Path) -> dict[Path, str]:
     worker = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder), default_config=True, extra_context=answers))
     command = ["make", "lock", f"UV={UV}", *(["UPGRADE=1"] if upgrade else [])]
     subprocess.run(command, cwd=worker, env=environment(), check=True)
-    return {place(stack, profile): (worker / "locks" / f"{profile}.txt").read_text("utf-8") for profile in PROFILES}
+    return {place(stack, profile): (worker / "locks" / f"{profile}.txt").read_text("utf-8") for profile in PROFILES[stack]}
 
 
 def template_lock(upgrade: bool, folder: Path) -> dict[Path, str]:

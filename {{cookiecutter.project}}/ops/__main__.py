@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import errno
+import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -26,6 +28,8 @@ from worker.settings import LogFormat, OcrMode
 Result = TypeVar("Result")
 
 PORT: Final = 8000
+#: Seconds a worker may take to boot, and one with vLLM, which compiles at its first boot.
+BOOT, ENGINE_BOOT = 120, 600
 #: Exit code of a command that Ctrl-C ended, as shells have it.
 INTERRUPTED: Final = 130
 SAMPLES: Final = PROJECT / "samples"
@@ -127,6 +131,7 @@ async def _parse(client: Client, files: list[Path], options: dict[str, Any], out
 @app.command()
 def demo(
     output: OUTPUT = Path("out"),
+    engine: Annotated[str, typer.Option(help="vllm-cpu: with vLLM itself, on the processor, and a tiny model.")] = "",
 ) -> None:
     """Start a worker, have it parse the documents in samples/, and show what happened.
 
@@ -134,11 +139,14 @@ def demo(
 
     Example: `python -m ops demo`
     """
+    if engine not in ("", "vllm-cpu"):
+        raise typer.BadParameter(f"{engine!r} is no engine of the demo; leave it out, or say vllm-cpu.", param_hint="--engine")
     samples = [path for ending in SAMPLE_ENDINGS for path in sorted(SAMPLES.glob(f"*{ending}"))]
     if not samples:
         show.failed(f"There are no documents in {SAMPLES}; put a PDF there, or run `python -m ops run` and parse one of yours.")
         raise typer.Exit(1)
-    outcomes = _finish(_demonstrate(samples, output))
+    variables = _with_engine() if engine else serving.environment(LOCAL_TIER, "console")
+    outcomes = _finish(_demonstrate(samples, output, variables, ENGINE_BOOT if engine else BOOT))
     first = next((outcome for outcome in outcomes if outcome.answer and outcome.folder), None)
     if first and first.answer:
         show.markdown(first.file.name, first.answer.response.get("markdown") or "")
@@ -149,13 +157,26 @@ def demo(
     raise typer.Exit(int(any(outcome.error for outcome in outcomes)))
 
 
-async def _demonstrate(samples: list[Path], output: Path) -> list[show.Outcome]:
+def _with_engine() -> dict[str, str]:
+    """The variables of a worker with vLLM and a tiny model; ends the command where this Python cannot run it."""
+    known = importlib.util.find_spec("ops.cpu_engine")
+    cpu_engine: Any = importlib.import_module("ops.cpu_engine") if known else None
+    reason = cpu_engine.missing() if known else f"The demo has no engine for {choices.STACK}."
+    if reason:
+        show.failed(reason)
+        raise typer.Exit(1)
+    show.console.print("[bold]vLLM on this processor.[/bold] The model is a tiny one that says the same of every page.")
+    home = cpu_engine.build_models(PROJECT / "build" / "cpu-models")
+    return {**cpu_engine.environment(home), "MINERU_LOG_FORMAT": "console", "MINERU_OCR_MODE": "ocr"}
+
+
+async def _demonstrate(samples: list[Path], output: Path, variables: dict[str, str], within: float) -> list[show.Outcome]:
     async with ControlPlane() as control_plane:
         booting = show.Booting()
-        worker = LocalWorker(control_plane, environment=serving.environment(LOCAL_TIER, "console"), on_line=booting.heard)
+        worker = LocalWorker(control_plane, environment=variables, on_line=booting.heard)
         async with worker:
             with booting:
-                await worker.wait_ready()
+                await worker.wait_ready(within)
             show.console.print("A worker booted and is serving. Parsing the documents in samples/ …")
             return await _parse(Client(control_plane.url), samples, {}, output)
 

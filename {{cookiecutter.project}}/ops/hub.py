@@ -23,8 +23,12 @@ FILE: Final = Path(__file__).parent.parent / ".runpod" / "hub.json"
 #: Where the form begins in the file; what stands above is written by hand.
 FORM: Final = '    "env": ['
 
-#: Settings that the image decides, or that stand for another one: no business of somebody who deploys it.
-LEFT_OUT: Final = ("skip_warmup", "temp_dir", "home", "model_base_dir", "image_models_dir", "volume", "model_source")
+#: Settings that the image decides, or that stand for another one: no business of somebody who deploys it. And those that only
+#: MinerU 3.4 heeds: on its endpoints they are set as variables.
+LEFT_OUT: Final = (
+    *("skip_warmup", "temp_dir", "home", "model_base_dir", "image_models_dir", "volume", "model_source"),
+    *("vllm_gpu_memory_utilization", "vllm_max_model_len", "vllm_enforce_eager"),
+)
 
 #: Settings shown at once; the Hub folds the others away.
 SHOWN: Final = ("tier", "concurrency", "transport", "model_vlm_server_url", "bucket_endpoint_url", "bucket_name")

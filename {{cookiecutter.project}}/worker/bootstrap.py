@@ -5,6 +5,7 @@ The engine may be bound to the loop it was first used on (MinerU 3's is), so the
 """
 
 import asyncio
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -35,6 +36,11 @@ FIXTURE_WORDS: Final = ("Tides at Saltmere", "What raises the tide", "Constituen
 #: Exit codes: the worker could not start as configured; it started and is not fit to serve.
 BAD_SETTINGS, NOT_WARM = 2, 1
 
+
+#: Seconds between two looks at whether the engine still lives.
+ENGINE_CHECK: Final = 0.5
+#: Seconds an engine may take to shut down before its processes are killed; vLLM kills its own after 5.
+STOP_PATIENCE: Final = 10.0
 
 #: Seconds the last telemetry may take to leave when the worker ends.
 TELEMETRY_FLUSH: Final = 2.0
@@ -88,10 +94,22 @@ async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler
         concurrency=settings.concurrency,
         warmup=settings.warmup_mode,
     )
+    watching = asyncio.create_task(_end_with(engine))
     await sdk.serve(handler.handle, settings.concurrency)
+    watching.cancel()
     log.info("stopped", boot=boot.id)
-    await engine.stop()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_PATIENCE):
+            await engine.stop()
     return 0
+
+
+async def _end_with(engine: Engine) -> None:
+    """Have the worker end in order when its engine dies, also between jobs: the next job would be lost on it."""
+    while not engine.is_dead():  # noqa: ASYNC110, since vLLM notes it in an attribute and tells no one
+        await asyncio.sleep(ENGINE_CHECK)
+    log.error("the engine died, the worker ends so that the platform replaces it")
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
@@ -105,13 +123,18 @@ async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
     try:
         with boot.phase("warmup"):
             async with asyncio.timeout(settings.warmup_timeout):
-                await _parse_fixture(settings, engine)
+                with boot.phase("first_parse"):
+                    await _parse_fixture(settings, engine)
+                with boot.phase("second_parse"):
+                    await _parse_fixture(settings, engine)
     except TimeoutError:
         failure = WarmupFailed(f"not done within MINERU_WARMUP_TIMEOUT={settings.warmup_timeout:g} s")
     except Exception as error:
         failure = WarmupFailed(f"{type(error).__name__}: {error}")
     else:
         return
+    finally:
+        boot.phases.update(engine.phases)
     if settings.warmup_mode == "strict":
         raise failure
     log.warning("warm-up failed, serving all the same because MINERU_WARMUP=lazy", error=str(failure))
@@ -127,11 +150,11 @@ async def _parse_fixture(settings: Settings, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="warm-up-", dir=settings.temp_dir) as folder:
         parsed = await engine.parse(document, wish, Path(folder))
         markdown = parsed.markdown()
+    if settings.tier in VLM_TIERS and engine.vlm_requests == before:
+        raise WarmupFailed("the vision-language model was never asked, so nothing of it is warm")
     missing = [word for word in FIXTURE_WORDS if word not in markdown] if settings.tier == "flash" else []
     if missing or not markdown.strip():
         raise WarmupFailed(f"the fixture's Markdown lacks {', '.join(missing) or 'any text'}: {markdown[:200]!r}")
-    if settings.tier in VLM_TIERS and engine.vlm_requests == before:
-        raise WarmupFailed("the vision-language model was never asked, so nothing of it is warm")
 
 
 def _stop_when_told() -> None:

@@ -26,6 +26,12 @@ class ParseFailed(JobError):
     """MinerU cannot parse this document; the next one may be fine."""
 
 
+class ParseTimedOut(JobError):
+    """The parse took longer than the worker allows. Whether it was slow or stuck cannot be told, so the process ends after it."""
+
+    refresh_worker = True
+
+
 class ModelMissing(JobError):
     """The tier needs a model that is not in this worker."""
 
@@ -34,6 +40,10 @@ class EngineDead(JobError):
     """The engine has died and no later job can succeed in this process."""
 
     refresh_worker = True
+
+
+class ServerFailed(JobError):
+    """The vision-language model is served elsewhere, and that server does not answer as it should."""
 
 
 class ResultUndeliverable(JobError):

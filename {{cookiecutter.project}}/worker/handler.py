@@ -14,14 +14,19 @@ from typing import Any, Final
 from worker import choices, request, result, sdk, source, telemetry
 from worker.boot import Boot, Kind
 from worker.engine import VERSION, Engine
-from worker.errors import InvalidRequest, JobError, SourceFailed
+from worker.errors import InvalidRequest, JobError, ParseTimedOut, SourceFailed
 from worker.log import bind, log, redact
+from worker.outputs import Parsed
+from worker.request import Request
 from worker.settings import Settings
 
 #: Seconds a parse runs before its first progress update, and between updates. Short jobs send none: an update that
 #: overtakes or follows the result leaves the job in progress for ever.
 PROGRESS_AFTER: Final = 2.0
 PROGRESS_EVERY: Final = 15.0
+
+#: Seconds a parse that is told to end gets to do so; after that it is left behind.
+END_PATIENCE: Final = 10.0
 
 #: Frames of a traceback that go into an error response: the place of the failure, not the way to it.
 TRACEBACK_FRAMES: Final = 5
@@ -72,7 +77,7 @@ class Handler:
             told.set(suffix=document.suffix, document_bytes=document.size, tier=wish.tier)
             with _timed(phases, "engine"):
                 async with _progress(job, document):
-                    parsed = await self._engine.parse(document, wish, folder / "result")
+                    parsed = await self._parse(document, wish, folder / "result")
             self._pages += parsed.pages
             told.set(pages=parsed.pages, tier=parsed.tier)
             envelope = {
@@ -83,6 +88,27 @@ class Handler:
             }
             with _timed(phases, "result"):
                 return await result.deliver(parsed, wish, self._settings, job["id"], envelope)
+
+    async def _parse(self, document: source.Document, wish: Request, folder: Path) -> Parsed:
+        """Parse within the time allowed. A parse that does not end when told to is left behind, so that the job always ends.
+
+        Raises:
+            ParseTimedOut: naming the limit; and whatever the engine raises.
+        """
+        limit = self._settings.job_timeout
+        parsing = asyncio.create_task(self._engine.parse(document, wish, folder))
+        try:
+            await asyncio.wait({parsing}, timeout=limit or None)
+            if parsing.done():
+                return await parsing
+        finally:
+            if not parsing.done():
+                parsing.cancel()
+                await asyncio.wait({parsing}, timeout=END_PATIENCE)
+        raise ParseTimedOut(
+            f"Parsing took longer than MINERU_JOB_TIMEOUT={limit:g} s and was ended; the worker is being replaced. Send the "
+            "document in parts with page_range, or have the limit raised."
+        )
 
     def _failure(self, error: Exception, kind: Kind, phases: dict[str, float]) -> dict[str, Any]:
         """The error response, and its log line: a warning where the sender can mend it, an error where the operator must."""

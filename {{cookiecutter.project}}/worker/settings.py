@@ -52,6 +52,12 @@ class Settings(BaseSettings):
 
     # Serving.
     concurrency: int = Field(choices.CONCURRENCY, ge=1, le=64, description="Documents parsed at the same time by one worker.")
+    job_timeout: float = Field(
+        0,
+        ge=0,
+        description="Seconds one parse may take before its job fails and the worker is replaced; 0 sets no limit. Keep it below "
+        "the endpoint's execution timeout.",
+    )
     max_pages: int = Field(0, ge=0, description="Most pages one job may parse; 0 sets no limit.")
     refresh_after_jobs: int = Field(0, ge=0, description="Replace the worker after this many jobs; 0 never does.")
     refresh_after_pages: int = Field(0, ge=0, description="Replace the worker after this many pages; 0 never does.")
@@ -102,6 +108,15 @@ class Settings(BaseSettings):
     )
     model_vlm_engine: Literal["auto", "vllm", "llama-cpp"] = Field("auto", description="Engine of the vision-language model.")
     model_vlm_server_url: str = Field("", description="URL of a vision-language model served elsewhere; empty runs it here.")
+    vllm_gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="Share of the GPU's memory for vLLM in the worker; empty leaves it to MinerU. 3.4 only."
+    )
+    vllm_max_model_len: int | None = Field(
+        None, ge=1024, description="Longest context of vLLM in the worker, in tokens; empty takes the model's. 3.4 only."
+    )
+    vllm_enforce_eager: bool = Field(
+        False, description="Have vLLM in the worker capture no CUDA graphs: a shorter boot, slower pages. 3.4 only."
+    )
     model_vlm_api_key: SecretStr = Field(SecretStr(""), description="API key of that server.")
     model_vlm_model: str = Field("", description="Model name to ask of that server; empty asks for its first.")
 
@@ -133,6 +148,13 @@ class Settings(BaseSettings):
             raise ValueError(f"MINERU_TIER={self.tier} is not served by {choices.STACK}; choose one of {allowed}.")
         if self.transport == "s3" and not self.bucket_name:
             raise ValueError("MINERU_TRANSPORT=s3 needs BUCKET_NAME and, unless the host has a role, the two BUCKET_ keys.")
+        passed = (self.vllm_gpu_memory_utilization, self.vllm_max_model_len, self.vllm_enforce_eager or None)
+        if choices.STACK == "mineru-4.0" and any(option is not None for option in passed):
+            raise ValueError(
+                "MINERU_VLLM_… cannot be honoured: MinerU 4 passes no options to vLLM. Run vLLM as a server with the options you "
+                "want and set MINERU_MODEL_VLM_SERVER_URL; for the share of memory alone, set MINERU_VIRTUAL_VRAM_SIZE to the "
+                "GB that 6 GB should be the share of."
+            )
         return self
 
     @property
