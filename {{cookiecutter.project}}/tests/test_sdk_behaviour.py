@@ -1,6 +1,7 @@
 """``worker/sdk.py`` and the real SDK, in a process of their own, against the control plane and everything it can do wrong."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,11 @@ async def main():
         wish = job["input"]
         if "progress" in wish:
             await sdk.progress(job, wish["progress"])
+        if "give_up_polls" in wish:
+            await asyncio.sleep(wish["give_up_polls"])
+            await sdk.give_up_polls()
+        if "renew_heartbeat" in wish:
+            wish["renew_heartbeat"] = sdk.renew_heartbeat()
         await asyncio.sleep(wish.get("seconds", 0))
         return dict(wish, warm=asyncio.get_running_loop() is warm, fit=len(checked))
     sdk.register_fitness_check(lambda: checked.append(1))
@@ -221,6 +228,48 @@ async def test_a_worker_that_asks_to_be_replaced_takes_no_further_job(control_pl
     first, second = control_plane.submit({"refresh_worker": True}), control_plane.submit({})
     assert await asyncio.wait_for(worker.wait(), 20) == 0
     assert (first.status, second.status) == (Status.COMPLETED, Status.IN_QUEUE)
+
+
+async def test_polls_that_are_given_up_are_asked_anew(control_plane: ControlPlane, start: Start) -> None:
+    control_plane.faults.append(Fault("stop", "stall", seconds=60))
+    async with start(concurrency=4) as worker:
+        await worker.wait_ready()
+        control_plane.faults.append(Fault("take", "stall", seconds=60))
+        giving_up = await running(control_plane.submit({"give_up_polls": 2, "seconds": 60}))
+        assert (await control_plane.submit({}).finished(20)).status == Status.COMPLETED
+        assert control_plane.faults[1].happened, "no poll was forgotten"
+        control_plane.stop(giving_up)
+        await worker.line("Job stopped.", 20)
+
+
+async def test_a_poll_whose_answer_has_begun_is_not_given_up() -> None:
+    from worker import sdk
+
+    class Session:
+        @contextlib.asynccontextmanager
+        async def get(self, url: str) -> AsyncIterator[str]:
+            yield url
+
+    async def fetch(session: Any, count: int) -> list[dict[str, str]]:
+        async with session.get("job"):
+            await asyncio.sleep(sdk.POLL_GRACE * 3)
+            return [{"id": "job"}] * count
+
+    polling = asyncio.create_task(sdk._unless_given_up(fetch, Session(), 2))
+    await asyncio.sleep(0)
+    await sdk.give_up_polls()
+    assert await polling == [{"id": "job"}] * 2
+    assert sdk._polls == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc, which only Linux has")
+async def test_a_heartbeat_that_died_is_started_again_and_carries_jobs(control_plane: ControlPlane, worker: LocalWorker) -> None:
+    (child,) = [int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()]
+    assert (await control_plane.submit({"renew_heartbeat": True}).finished(20)).output["renew_heartbeat"] is False
+    os.kill(child, signal.SIGKILL)
+    await asyncio.sleep(0.2)
+    job = control_plane.submit({"renew_heartbeat": True, "seconds": 60})
+    await worker.record.until(lambda record: bool(record.pings) and record.pings[-1].job_ids == (job.id,), 40)
 
 
 async def test_killed_and_started_again_it_takes_jobs_again(control_plane: ControlPlane, start: Start) -> None:

@@ -22,6 +22,7 @@ SHAPES = {
     "rp_fitness.run_fitness_checks": "async ()",
     "rp_ping.Heartbeat": "(pool_connections, retries)",
     "rp_ping.Heartbeat.start_ping": "(self, mirror, test)",
+    "rp_ping.Heartbeat.process_loop": "(mirror, test)",
     "worker_state.PingJobMirror": "(capacity, ctx)",
     "worker_state.JobsProgress": "()",
     "worker_state.JobsProgress.set_mirror": "(self, mirror)",

@@ -188,7 +188,7 @@ def test_everything_says_which_worker_it_comes_from(sending: Collector) -> None:
     assert resource["service.instance.id"] == "boot-1"
     assert resource["runpod.endpoint_id"] == "endpoint-1"
     assert resource["runpod.pod_id"] == "pod-1"
-    assert {"service.name", "service.version", "runpod.gpu_pool"} <= resource.keys()
+    assert {"service.name", "service.version", "host.name", "runpod.gpu_pool"} <= resource.keys()
 
 
 def test_metrics_count_jobs_pages_and_bytes(sending: Collector) -> None:
@@ -215,6 +215,17 @@ def test_metrics_show_jobs_in_progress_and_the_age_of_the_worker(sending: Collec
     telemetry.flush(5)
     assert sending.metrics()["mineru.jobs.in_flight"].get("asInt", "0") == "0"
     assert sending.metrics()["mineru.boot.age"]["asDouble"] > 0
+
+
+def test_metrics_tell_of_the_boots_steps_and_of_freezes(sending: Collector) -> None:
+    telemetry.booted({"warmup": 1.5})
+    telemetry.stopped("restored", 3600.0)
+    telemetry.flush(5)
+    metrics = sending.metrics()
+    phase, stops = metrics["mineru.boot.phase.duration"], metrics["mineru.stops"]
+    assert (phase["asDouble"], phase["attributes"]) == (1.5, {"phase": "warmup"})
+    assert (stops["asInt"], stops["attributes"]) == ("1", {"boot_kind": "restored"})
+    assert metrics["mineru.stop.duration"]["sum"] == 3600.0
 
 
 def test_log_lines_arrive_within_their_job(sending: Collector) -> None:

@@ -6,6 +6,7 @@ The engine may be bound to the loop it was first used on (MinerU 3's is), so the
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
-from worker import caches, choices, fitness, request, sdk, telemetry
+from worker import caches, choices, fitness, request, restore, sdk, telemetry
 from worker import log as logs
 from worker.boot import Boot
 from worker.engine import VERSION, VLM_TIERS, Engine
@@ -57,19 +58,21 @@ def main(arguments: list[str]) -> NoReturn:
     boot = Boot()
     telemetry.setup(settings, boot.id)
     engine = Engine(settings)
-    handler = Handler(settings, engine, boot)
+    renewal = restore.Renewal(settings, boot, functools.partial(_parse_fixture, settings, engine))
+    handler = Handler(settings, engine, boot, renewal)
     if not sdk.on_platform(arguments):
         sdk.serve_locally(handler.handle, settings.concurrency)
         sys.exit(0)
     _stop_when_told()
-    code = asyncio.run(serve(settings, engine, boot, handler))
+    with logs.bind(boot={"id": boot.id}):
+        code = asyncio.run(serve(settings, engine, boot, renewal, handler))
     telemetry.stop(TELEMETRY_FLUSH)
     _end(code)
 
 
-async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler) -> int:
+async def serve(settings: Settings, engine: Engine, boot: Boot, renewal: restore.Renewal, handler: Handler) -> int:
     """Bring the worker up and serve the platform's queue; returns the exit code."""
-    log.info("booting", boot=boot.id, stack=choices.STACK, mineru=VERSION, tier=settings.tier, worker=choices.TEMPLATE_VERSION)
+    log.info("booting", stack=choices.STACK, mineru=VERSION, tier=settings.tier, worker=choices.TEMPLATE_VERSION)
     cache = caches.open_cache(settings)
     fitness.register(settings, engine, boot)
     with boot.phase("fitness"):
@@ -80,7 +83,6 @@ async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler
     except WarmupFailed as failure:
         log.error(
             "warm-up failed, the worker exits so that the platform replaces it",
-            boot=boot.id,
             error=str(failure),
             phases=boot.phases,
         )
@@ -88,16 +90,17 @@ async def serve(settings: Settings, engine: Engine, boot: Boot, handler: Handler
     boot.compile_cache = await asyncio.to_thread(cache.close)
     log.info(
         "serving",
-        boot=boot.id,
         compile_cache=boot.compile_cache,
         phases=boot.phases,
         concurrency=settings.concurrency,
         warmup=settings.warmup_mode,
     )
+    telemetry.booted(boot.phases)
+    boot.watch(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, renewal.begin))
     watching = asyncio.create_task(_end_with(engine))
     await sdk.serve(handler.handle, settings.concurrency)
     watching.cancel()
-    log.info("stopped", boot=boot.id)
+    log.info("stopped")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_PATIENCE):
             await engine.stop()
@@ -123,10 +126,9 @@ async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
     try:
         with boot.phase("warmup"):
             async with asyncio.timeout(settings.warmup_timeout):
-                with boot.phase("first_parse"):
-                    await _parse_fixture(settings, engine)
-                with boot.phase("second_parse"):
-                    await _parse_fixture(settings, engine)
+                for parse in ("first_parse", "second_parse"):
+                    with boot.phase(parse):
+                        boot.fixture_read.append(await _parse_fixture(settings, engine))
     except TimeoutError:
         failure = WarmupFailed(f"not done within MINERU_WARMUP_TIMEOUT={settings.warmup_timeout:g} s")
     except Exception as error:
@@ -140,8 +142,11 @@ async def warm_up(settings: Settings, engine: Engine, boot: Boot) -> None:
     log.warning("warm-up failed, serving all the same because MINERU_WARMUP=lazy", error=str(failure))
 
 
-async def _parse_fixture(settings: Settings, engine: Engine) -> None:
-    """One throwaway parse. OCR is forced where a model is used: with a text layer MinerU never asks the vision-language model."""
+async def _parse_fixture(settings: Settings, engine: Engine) -> str:
+    """One parse for its Markdown.
+
+    OCR is forced where a model is used: with a text layer MinerU never asks the vision-language model.
+    """
     importlib.import_module("worker.download")
     suffix = await asyncio.to_thread(engine.identify, FIXTURE)
     document = Document(path=FIXTURE, suffix=suffix, size=FIXTURE.stat().st_size, origin="warm-up")
@@ -155,6 +160,7 @@ async def _parse_fixture(settings: Settings, engine: Engine) -> None:
     missing = [word for word in FIXTURE_WORDS if word not in markdown] if settings.tier == "flash" else []
     if missing or not markdown.strip():
         raise WarmupFailed(f"the fixture's Markdown lacks {', '.join(missing) or 'any text'}: {markdown[:200]!r}")
+    return markdown
 
 
 def _stop_when_told() -> None:

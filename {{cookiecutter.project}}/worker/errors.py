@@ -42,6 +42,12 @@ class EngineDead(JobError):
     refresh_worker = True
 
 
+class Garbled(JobError):
+    """A restored worker reads a known page differently than before it was frozen; nothing that it parses can be trusted."""
+
+    refresh_worker = True
+
+
 class ServerFailed(JobError):
     """The vision-language model is served elsewhere, and that server does not answer as it should."""
 

@@ -18,6 +18,7 @@ from worker.errors import InvalidRequest, JobError, ParseTimedOut, SourceFailed
 from worker.log import bind, log, redact
 from worker.outputs import Parsed
 from worker.request import Request
+from worker.restore import Renewal
 from worker.settings import Settings
 
 #: Seconds a parse runs before its first progress update, and between updates. Short jobs send none: an update that
@@ -35,10 +36,11 @@ TRACEBACK_FRAMES: Final = 5
 class Handler:
     """Handles the jobs of one worker process; counts them, so that the worker can be replaced after enough of them."""
 
-    def __init__(self, settings: Settings, engine: Engine, boot: Boot) -> None:
+    def __init__(self, settings: Settings, engine: Engine, boot: Boot, renewal: Renewal) -> None:
         self._settings = settings
         self._engine = engine
         self._boot = boot
+        self._renewal = renewal
         self._jobs = 0
         self._pages = 0
 
@@ -47,9 +49,10 @@ class Handler:
         kind = self._boot.admit()
         phases: dict[str, float] = {}
         begun = time.monotonic()
-        labels = {"id": self._boot.id, "kind": kind}
-        with bind(requestId=job["id"], boot=labels), telemetry.job(job["id"], boot_kind=kind) as told:
+        labels = self._boot.describe(kind)
+        with bind(requestId=job["id"], boot=labels), telemetry.job(job["id"], **self._boot.attributes(kind)) as told:
             try:
+                await self._renewal.finish()
                 response = await self._run(job, kind, phases, told)
                 log.info(
                     "done",

@@ -34,8 +34,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import Span, Status, StatusCode
 
-from worker import choices
+from worker import boot, choices
 from worker.errors import InvalidRequest, SourceFailed
+from worker.freeze_watch import kernel_boot_id
 from worker.log import log, redact
 from worker.telemetry import Job, Phase, Signal, Value
 
@@ -133,6 +134,16 @@ class Pipeline:
             finally:
                 self._metrics.phases[name].record(time.monotonic() - begun)
 
+    def booted(self, phases: Mapping[str, float]) -> None:
+        """Keep the boot's steps as values that are sent again and again."""
+        for name, seconds in phases.items():
+            self._metrics.boot_phases.set(seconds, {"phase": name})
+
+    def stopped(self, kind: str, seconds: float) -> None:
+        """Count a freeze and its length."""
+        self._metrics.stops.add(1, {"boot_kind": kind})
+        self._metrics.frozen.record(seconds, {"boot_kind": kind})
+
     def flush(self, timeout: float) -> None:
         """Export what is waiting; returns after ``timeout`` seconds at the latest, whatever the collector does."""
         flushes = [provider.force_flush for provider in (self._tracing, self._metering, self._logging)]
@@ -161,6 +172,8 @@ def identity(boot_id: str) -> dict[str, Value]:
         "service.name": os.environ.get("OTEL_SERVICE_NAME") or choices.PROJECT,
         "service.version": choices.TEMPLATE_VERSION,
         "service.instance.id": boot_id or uuid.uuid4().hex[:12],
+        "host.name": boot.host(),
+        "host.kernel_boot_id": kernel_boot_id() or "",
         "runpod.endpoint_id": os.environ.get("RUNPOD_ENDPOINT_ID", ""),
         "runpod.pod_id": os.environ.get("RUNPOD_POD_ID", ""),
         "runpod.gpu_pool": choices.GPU,
@@ -212,6 +225,9 @@ class _Metrics:
             "result": seconds("mineru.result.duration", "Packing and delivering a result."),
         }
         self.in_flight = meter.create_up_down_counter("mineru.jobs.in_flight", "{job}", "Jobs in progress.")
+        self.boot_phases = meter.create_gauge("mineru.boot.phase.duration", "s", "A step of this process's boot.")
+        self.stops = meter.create_counter("mineru.stops", "{stop}", "Freezes noticed, by kind: restored, unsure.")
+        self.frozen = seconds("mineru.stop.duration", "How long a freeze lasted.")
         meter.create_observable_gauge("mineru.boot.age", [_age], "s", "Time since this process started.")
 
     def add(self, told: _Told, duration: float) -> None:

@@ -11,16 +11,20 @@ there is no job mirror, and pings would carry no job ids.
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from worker.log import log
 
 Job = dict[str, Any]
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
+Fetch = Callable[..., Awaitable[list[Any] | None]]
 
 #: The steps of the SDK's own start that are taken here, and by which function.
 DONE_HERE: Final = {
@@ -93,6 +97,13 @@ LOCAL_ARGUMENTS: Final = ("--test_input", "--rp_serve_api")
 #: after a broken connection.
 DELIVERY_PAUSES: Final = (1.0, 3.0, 10.0)
 
+#: Seconds a long poll gets after a freeze: an answer that came meanwhile lies in the kernel, and is read in the first of them.
+POLL_GRACE: Final = 0.1
+
+#: The long polls without an end yet, and the process that pings, if pings are sent.
+_polls: "dict[_Poll, asyncio.Future[list[Any] | None]]" = {}
+_heartbeat: list[BaseProcess] = []
+
 #: The SDK writes whole handler outputs to the log at its own default, DEBUG.
 os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
 
@@ -136,7 +147,26 @@ def start_heartbeat() -> None:
 
     mirror = worker_state.PingJobMirror()
     worker_state.JobsProgress().set_mirror(mirror)
+    others = multiprocessing.active_children()
     rp_ping.Heartbeat().start_ping(mirror)
+    _heartbeat[:] = [child for child in multiprocessing.active_children() if child not in others]
+
+
+def renew_heartbeat() -> bool:
+    """Start the process that pings again if it has died; returns whether it had to.
+
+    In a fresh interpreter: a fork would now take the engine's threads along.
+    """
+    from runpod.serverless.modules import rp_ping, worker_state
+
+    if not _heartbeat or _heartbeat[0].is_alive():
+        return False
+    fresh = multiprocessing.get_context("spawn")
+    mirror = worker_state.PingJobMirror(ctx=fresh)
+    worker_state.JobsProgress().set_mirror(mirror)
+    _heartbeat[0] = fresh.Process(target=rp_ping.Heartbeat.process_loop, args=(mirror,), daemon=True)
+    _heartbeat[0].start()
+    return True
 
 
 async def serve(handler: Handler, concurrency: int) -> None:
@@ -227,10 +257,10 @@ def _give_up_polls_at_shutdown(scaler: Any) -> None:
     from runpod.serverless.modules import rp_job
 
     take, stop = scaler.jobs_fetcher, scaler.stop_signals_fetcher
-    scaler.jobs_fetcher = lambda session, count: _unless_shutting_down(scaler, take(session, count))
+    scaler.jobs_fetcher = lambda session, count: _unless_shutting_down(scaler, _unless_given_up(take, session, count))
     if rp_job._job_stop_url() is not None:
         # Left alone where there is no stop channel: the SDK recognises its own fetcher, and does not poll.
-        scaler.stop_signals_fetcher = lambda session: _unless_shutting_down(scaler, stop(session))
+        scaler.stop_signals_fetcher = lambda session: _unless_shutting_down(scaler, _unless_given_up(stop, session))
 
 
 async def _unless_shutting_down(scaler: Any, poll: Awaitable[list[Any] | None]) -> list[Any]:
@@ -243,6 +273,51 @@ async def _unless_shutting_down(scaler: Any, poll: Awaitable[list[Any] | None]) 
     finally:
         for task in (polling, shutdown):
             task.cancel()
+
+
+async def _unless_given_up(fetch: Fetch, session: Any, *arguments: int) -> list[Any] | None:
+    """The answer of one long poll by a fetcher of the SDK; None once ``give_up_polls`` has ended it."""
+    poll = _Poll(session)
+    polling = asyncio.ensure_future(fetch(poll, *arguments))
+    _polls[poll] = polling
+    try:
+        await asyncio.wait({polling})
+        return None if polling.cancelled() else polling.result()
+    finally:
+        del _polls[poll]
+        polling.cancel()
+
+
+class _Poll:
+    """What a fetcher of the SDK takes for its session; knows whether the answer has begun to come."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.answered = False
+
+    @asynccontextmanager
+    async def get(self, url: str) -> AsyncIterator[Any]:
+        async with self._session.get(url) as response:
+            self.answered = True
+            yield response
+
+    def forget_names(self) -> None:
+        """Have the names of hosts resolved anew."""
+        self._session.connector.clear_dns_cache()
+
+
+async def give_up_polls() -> None:
+    """End the long polls in the air, so that the SDK asks anew; for a process that was frozen.
+
+    The platform may have forgotten them, or the network their connections: a job would come over neither, for up to 90 s. One
+    whose answer has begun is left alone: it may bring a job.
+    """
+    in_the_air = dict(_polls)
+    await asyncio.sleep(POLL_GRACE)
+    for poll, polling in in_the_air.items():
+        if not poll.answered:
+            poll.forget_names()
+            polling.cancel()
 
 
 async def _finish_what_came_last(scaler: Any) -> None:

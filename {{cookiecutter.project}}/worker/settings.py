@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     )
     skip_warmup: bool = Field(False, description="The founding worker's switch: 1 means MINERU_WARMUP=skip.")
     warmup_timeout: float = Field(600, gt=0, description="Seconds the warm-up may take before it counts as failed.")
+    selftest_after_restore: bool = Field(
+        False,
+        description="Parse the warm-up's fixture again after a freeze, and replace the worker if it reads differently: the first "
+        "job after each restore waits for one page more.",
+    )
 
     # Serving.
     concurrency: int = Field(choices.CONCURRENCY, ge=1, le=64, description="Documents parsed at the same time by one worker.")
@@ -148,6 +153,11 @@ class Settings(BaseSettings):
             raise ValueError(f"MINERU_TIER={self.tier} is not served by {choices.STACK}; choose one of {allowed}.")
         if self.transport == "s3" and not self.bucket_name:
             raise ValueError("MINERU_TRANSPORT=s3 needs BUCKET_NAME and, unless the host has a role, the two BUCKET_ keys.")
+        if self.selftest_after_restore and self.warmup_mode == "skip":
+            raise ValueError(
+                "MINERU_SELFTEST_AFTER_RESTORE=1 compares with what the warm-up read, and this worker skips it: unset "
+                "MINERU_SKIP_WARMUP and set MINERU_WARMUP=strict, or turn the self-test off."
+            )
         passed = (self.vllm_gpu_memory_utilization, self.vllm_max_model_len, self.vllm_enforce_eager or None)
         if choices.STACK == "mineru-4.0" and any(option is not None for option in passed):
             raise ValueError(

@@ -14,7 +14,7 @@ A job is told in a straight line::
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -103,6 +103,18 @@ def renew() -> None:
     """Drop the connections to the collector after a restore: the other end has long forgotten them."""
     if _pipeline is not None:
         _pipeline.renew()
+
+
+def booted(phases: Mapping[str, float]) -> None:
+    """Tell how long each step of the boot took, in seconds."""
+    if _pipeline is not None:
+        _pipeline.booted(phases)
+
+
+def stopped(kind: str, seconds: float) -> None:
+    """Tell that the process was frozen for ``seconds``; ``kind`` is restored, or unsure."""
+    if _pipeline is not None:
+        _pipeline.stopped(kind, seconds)
 
 
 def stop(timeout: float) -> None:

@@ -1,0 +1,370 @@
+"""What a freeze makes stale: a real worker is stopped, something is taken from it, and the next job is served all the same."""
+
+import asyncio
+import base64
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from ops.control_plane import ControlPlane
+from ops.faults import Fault
+from ops.jobs import Status
+from ops.local_worker import LocalWorker
+from ops.wire import Settings as PlatformSettings
+from worker import restore, result, telemetry
+from worker.boot import Boot
+from worker.engine import Engine
+from worker.errors import Garbled
+from worker.freeze_watch import SHORTEST, TICK, Stop
+from worker.handler import Handler
+from worker.settings import Settings
+
+TABLE = Path(__file__).parent.parent / "samples" / "table.csv"
+RESTORED = Stop("restored", 61.5, ("stood_still",))
+
+#: Seconds of a freeze that is surely told.
+FROZEN = TICK + SHORTEST + 0.1
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
+
+
+def table() -> dict[str, object]:
+    """A small job."""
+    return {"file_b64": base64.b64encode(TABLE.read_bytes()).decode(), "file_name": TABLE.name}
+
+
+# Real freezes.
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def control_plane() -> AsyncIterator[ControlPlane]:
+    """Polls held for longer than any test lasts, so that nothing here works only because a poll came back."""
+    async with ControlPlane(PlatformSettings(hold=60, ping_interval=1)) as control_plane:
+        yield control_plane
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalWorker]:
+    """One worker for all freezes, with a temp folder of its own; it tests itself after each."""
+    environment = {
+        "MINERU_TEMP_DIR": str(tmp_path_factory.mktemp("temp") / "gone"),
+        "MINERU_SELFTEST_AFTER_RESTORE": "1",
+        "MINERU_SOURCE_ALLOW_PRIVATE": "1",
+    }
+    Path(environment["MINERU_TEMP_DIR"]).mkdir()
+    async with LocalWorker(control_plane, environment=environment, json_logs=True) as worker:
+        worker.temp_dir = Path(environment["MINERU_TEMP_DIR"])  # type: ignore[attr-defined]
+        yield await worker.wait_ready()
+
+
+@asynccontextmanager
+async def frozen(worker: LocalWorker) -> AsyncIterator[None]:
+    """Stop the worker and all its processes for as long as it takes to be told."""
+    os.killpg(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+        await asyncio.sleep(FROZEN)
+    finally:
+        os.killpg(worker.pid, signal.SIGCONT)
+
+
+async def served(control_plane: ControlPlane, within: float = 20) -> dict[str, Any]:
+    """What the next job's response says of the worker's boot; fails if the job is not done. The worker polls again then."""
+    job = await control_plane.submit(table()).finished(within)
+    assert job.status is Status.COMPLETED, job.error
+    record = control_plane.workers[str(job.worker)]
+    polls = record.polls
+    with suppress(TimeoutError):
+        await record.until(lambda record: record.polls > polls, 2)
+    boot: dict[str, Any] = job.output["boot"]
+    return boot
+
+
+def heartbeat(worker: LocalWorker) -> int:
+    """The process id of the worker's one child."""
+    (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    return int(child)
+
+
+frozen_for_real = [on_linux, pytest.mark.asyncio(loop_scope="module")]
+
+
+class TestFreezes:
+    """In one class, so that they share a worker."""
+
+    pytestmark = frozen_for_real
+
+    async def test_the_next_job_says_restored_and_the_one_after_warm(
+        self, control_plane: ControlPlane, worker: LocalWorker
+    ) -> None:
+        fresh = await served(control_plane)
+        async with frozen(worker):
+            pass
+        restored, warm = await served(control_plane), await served(control_plane)
+        assert [boot["kind"] for boot in (fresh, restored, warm)] == ["fresh", "restored", "warm"]
+        assert fresh["id"] == restored["id"] == warm["id"]
+        assert restored["evidence"] == ["stood_still"]
+        assert SHORTEST <= restored["frozen_seconds"] <= FROZEN + 2
+
+    async def test_a_job_that_waits_in_the_kernel_while_frozen_is_not_lost(
+        self, control_plane: ControlPlane, worker: LocalWorker
+    ) -> None:
+        await served(control_plane)
+        async with frozen(worker):
+            job = control_plane.submit(table())
+        assert (await job.finished(30)).output["boot"]["kind"] == "restored"
+
+    async def test_one_line_tells_of_it_and_each_line_of_the_job_too(
+        self, control_plane: ControlPlane, worker: LocalWorker
+    ) -> None:
+        before = len([line for line in worker.lines if '"message": "restored"' in line])
+        async with frozen(worker):
+            pass
+        boot = await served(control_plane)
+        lines = [json.loads(line) for line in worker.lines if line.startswith("{")]
+        (line,) = [line for line in lines if line["message"] == "restored"][before:]
+        assert (line["evidence"], line["restores"]) == (["stood_still"], boot["restores"])
+        assert line["frozen_seconds"] == boot["frozen_seconds"]
+        done = [line for line in lines if line["message"] == "done"][-1]
+        told = ("id", "kind", "host", "kernel_boot_id", "restores", "frozen_seconds", "phases", "evidence")
+        assert {name: done["boot"][name] for name in told} == {name: boot[name] for name in told}
+
+    async def test_a_poll_that_the_platform_forgot_is_asked_again(self, control_plane: ControlPlane, worker: LocalWorker) -> None:
+        await served(control_plane)
+        forgotten = Fault("take", "stall", seconds=60)
+        control_plane.faults.append(forgotten)
+        await served(control_plane)
+        assert forgotten.happened
+        async with frozen(worker):
+            pass
+        assert (await served(control_plane, within=10))["kind"] == "restored"
+
+    async def test_connections_that_the_platform_closed_are_made_anew(
+        self, control_plane: ControlPlane, worker: LocalWorker
+    ) -> None:
+        await served(control_plane)
+        async with frozen(worker):
+            assert control_plane._runner is not None
+            assert control_plane._runner.server is not None
+            for connection in control_plane._runner.server.connections:
+                connection.force_close()
+        assert (await served(control_plane))["kind"] == "restored"
+
+    async def test_a_heartbeat_that_died_is_started_again_and_tells_of_jobs(
+        self, control_plane: ControlPlane, worker: LocalWorker
+    ) -> None:
+        killed = heartbeat(worker)
+        async with frozen(worker):
+            os.kill(killed, signal.SIGKILL)
+        assert (await served(control_plane))["kind"] == "restored"
+        since = time.monotonic()
+        await worker.record.until(lambda record: sum(ping.at > since for ping in record.pings) >= 2, 20)
+
+    async def test_a_temp_folder_that_is_gone_is_made_again(self, control_plane: ControlPlane, worker: LocalWorker) -> None:
+        temp: Path = worker.temp_dir  # type: ignore[attr-defined]
+        async with frozen(worker):
+            temp.rmdir()
+        assert (await served(control_plane))["kind"] == "restored"
+        assert temp.is_dir()
+
+    async def test_a_signed_url_that_expired_meanwhile_is_named_as_that(
+        self, control_plane: ControlPlane, worker: LocalWorker, expired_url: str
+    ) -> None:
+        async with frozen(worker):
+            pass
+        job = await control_plane.submit({"file_url": expired_url}).finished(30)
+        assert "if the URL is signed, it may have expired, so sign a new one" in job.error
+        assert job.output["boot"]["kind"] == "restored"
+        assert (await served(control_plane))["kind"] == "warm"
+
+    async def test_pings_go_on_and_no_self_test_failed(self, control_plane: ControlPlane, worker: LocalWorker) -> None:
+        since = time.monotonic()
+        await worker.record.until(lambda record: sum(ping.at > since for ping in record.pings) >= 2, 20)
+        assert "self-test" not in worker.log
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def expired_url() -> AsyncIterator[str]:
+    """A signed URL whose server answers as S3 does when it has expired."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=403, text="<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+
+    application = web.Application()
+    application.router.add_get("/report.pdf", refuse)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/report.pdf?X-Amz-Expires=60&X-Amz-Signature=abc"
+    await runner.cleanup()
+
+
+# Each step.
+
+
+async def nothing_read() -> str:
+    return ""
+
+
+def renewal(boot: Boot, read: Callable[[], Any] = nothing_read, **settings: Any) -> restore.Renewal:
+    return restore.Renewal(Settings(**settings), boot, read)
+
+
+async def test_nothing_is_renewed_without_a_stop_and_once_after_one(tmp_path: Path) -> None:
+    boot, folder = Boot(), tmp_path / "temp"
+    renewing = renewal(boot, temp_dir=folder)
+    await renewing.finish()
+    assert not folder.exists()
+    boot.note(RESTORED)
+    await renewing.finish()
+    folder.rmdir()
+    await renewing.finish()
+    assert not folder.exists()
+
+
+async def test_a_step_that_fails_is_logged_and_the_others_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError("no entropy")
+
+    monkeypatch.setattr(restore, "reseed", fail)
+    boot = Boot()
+    boot.note(RESTORED)
+    await renewal(boot, temp_dir=tmp_path / "temp").finish()
+    assert (tmp_path / "temp").is_dir()
+    assert "no entropy" in capsys.readouterr().out
+
+
+async def test_the_s3_client_and_the_collectors_connections_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = []
+    monkeypatch.setattr(result, "renew", lambda: dropped.append("s3"))
+    monkeypatch.setattr(telemetry, "renew", lambda: dropped.append("telemetry"))
+    boot = Boot()
+    boot.note(RESTORED)
+    await renewal(boot).finish()
+    assert dropped == ["s3", "telemetry"]
+
+
+def test_two_restores_of_one_snapshot_draw_different_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    drawn: list[int] = []
+    for _ in range(2):
+        random.seed(1)
+        numpy.random.seed(1)
+        restore.reseed()
+        drawn += [random.getrandbits(64), int(numpy.random.randint(2**62))]
+    assert len(set(drawn)) == 4
+
+
+def test_torch_is_reseeded_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(manual_seed=seeds.append))
+    restore.reseed()
+    restore.reseed()
+    assert len(set(seeds)) == 2
+
+
+@on_linux
+def test_open_connections_are_probed_by_the_kernel_and_stay_usable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connection:
+        accepted, _ = server.accept()
+        connection.setblocking(False)
+        restore.probe_connections()
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == restore.UNACKNOWLEDGED * 1000
+        with accepted:
+            connection.send(b"still here")
+            assert accepted.recv(100) == b"still here"
+        assert not connection.getblocking()
+
+
+@on_linux
+def test_probing_leaves_no_file_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with socket.socket(), socket.socket(socket.AF_UNIX):
+        restore.probe_connections()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_platforms_variables_are_taken_over_where_the_containers_first_process_has_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNPOD_POD_HOSTNAME", "old")
+    monkeypatch.setenv("RUNPOD_POD_ID", "same")
+    environment = tmp_path / "environ"
+    environment.write_bytes(b"PATH=/elsewhere\0RUNPOD_POD_ID=same\0RUNPOD_POD_HOSTNAME=new=1\0")
+    assert restore.adopt_environment(environment) == ["RUNPOD_POD_HOSTNAME"]
+    assert os.environ["RUNPOD_POD_HOSTNAME"] == "new=1"
+    assert os.environ["PATH"] != "/elsewhere"
+    assert restore.adopt_environment(tmp_path / "none") == []
+
+
+# The self-test.
+
+
+def reading(text: str) -> Callable[[], Any]:
+    async def read() -> str:
+        return text
+
+    return read
+
+
+PAGE = "# Tides at Saltmere\n\nWhat raises the tide is the moon, and to a lesser part the sun.\n"
+
+
+@pytest.mark.parametrize("text", [PAGE, PAGE.replace("lesser", "Iesser")], ids=["equal", "a letter turned"])
+async def test_a_worker_that_reads_as_before_goes_on(text: str) -> None:
+    boot = Boot()
+    boot.fixture_read.append(PAGE)
+    boot.note(RESTORED)
+    await renewal(boot, reading(text), selftest_after_restore=True).finish()
+
+
+async def test_a_worker_that_reads_garbage_answers_each_job_with_an_error_and_is_replaced() -> None:
+    boot = Boot()
+    boot.fixture_read.append(PAGE)
+    boot.note(RESTORED)
+    renewing = renewal(boot, reading("!!!!!!!!!!!!!!"), selftest_after_restore=True)
+    await renewing.finish(alone=True)
+    handler = Handler(Settings(), Engine(Settings()), boot, renewing)
+    for _ in range(2):
+        response = await handler.handle({"id": "job-1", "input": table()})
+        assert "came back damaged" in response["error"]
+        assert response["refresh_worker"] is True
+
+
+async def test_a_worker_that_cannot_read_any_more_is_replaced_too() -> None:
+    async def fail() -> str:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    boot = Boot()
+    boot.fixture_read.append(PAGE)
+    boot.note(RESTORED)
+    with pytest.raises(Garbled):
+        await renewal(boot, fail, selftest_after_restore=True).finish()
+
+
+async def test_without_the_setting_nothing_is_read() -> None:
+    boot = Boot()
+    boot.fixture_read.append(PAGE)
+    boot.note(RESTORED)
+    await renewal(boot, reading("garbage")).finish()
+
+
+def test_a_self_test_with_nothing_to_compare_with_is_refused() -> None:
+    with pytest.raises(ValueError, match="MINERU_SELFTEST_AFTER_RESTORE=1 compares with what the warm-up read"):
+        Settings(selftest_after_restore=True, skip_warmup=True)
