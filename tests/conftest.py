@@ -15,6 +15,8 @@ from typing import Any
 import cookiecutter.config
 import pytest
 from cookiecutter.main import cookiecutter as render
+from rich.console import Console
+from rich.table import Table
 
 TEMPLATE = Path(__file__).parent.parent
 
@@ -92,3 +94,14 @@ def load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what test_drift.py told, whichever process its tests ran in."""
+    reports = terminalreporter.getreports("passed")
+    rows = [told for report in reports for name, told in report.user_properties if name == "sdk_contract"]
+    table = Table("tried", "outcome", "by", title="SDK contract")
+    for row in rows:
+        table.add_row(*map(str, row))
+    if rows:
+        Console(width=120).print("\n", table)

@@ -11,15 +11,13 @@ import shutil
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import Bake, BakedProject
-from rich.console import Console
-from rich.table import Table
 
 TEMPLATE = Path(__file__).parent.parent
 PYTHON = TEMPLATE / "build" / "worker-venv" / "bin" / "python"
@@ -51,16 +49,13 @@ def worker(bake_into: Bake, tmp_path_factory: pytest.TempPathFactory) -> BakedPr
     return bake_into(tmp_path_factory.mktemp("drift"))
 
 
-@pytest.fixture(scope="module")
-def report(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str, str]]]:
-    """Rows of the summary that is printed at the end: what was tried, what came of it, which check said so."""
-    rows: list[tuple[str, str, str]] = []
-    yield rows
-    table = Table("tried", "outcome", "by", title="SDK contract")
-    for row in rows:
-        table.add_row(*row)
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        Console(width=120).print("\n", table)
+Tell = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Adds a row to the summary that conftest.py prints: what was tried, what came of it, which check said so."""
+    return lambda tried, outcome, by: record_property("sdk_contract", (tried, outcome, by))
 
 
 def contract(project: Path, *checks: str, sdk: Path | None = None, first_failure: bool = True) -> Verdict:
@@ -114,23 +109,21 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     ],
 )
 def test_a_release_that_is_not_supported_fails_with_what_it_lacks(
-    worker: BakedProject, release: Callable[[str], Path], report: list[tuple[str, str, str]], version: str, missing: str
+    worker: BakedProject, release: Callable[[str], Path], tell: Tell, version: str, missing: str
 ) -> None:
     begun = time.monotonic()
     verdict = contract(worker.path, SHAPE, COMPOSITION, sdk=release(version), first_failure=False)
     assert re.search(missing, verdict.printed)
     assert f"runpod {version} is not among" in verdict.printed
-    report.append((f"runpod {version}", f"refused, {time.monotonic() - begun:.0f} s", verdict.caught_by))
+    tell(f"runpod {version}", f"refused, {time.monotonic() - begun:.0f} s", verdict.caught_by)
 
 
 @pytest.mark.parametrize("version", ["1.10.1", "1.11.0", "newest"])
-def test_a_release_that_is_supported_passes(
-    worker: BakedProject, release: Callable[[str], Path], report: list[tuple[str, str, str]], version: str
-) -> None:
+def test_a_release_that_is_supported_passes(worker: BakedProject, release: Callable[[str], Path], tell: Tell, version: str) -> None:
     begun = time.monotonic()
     verdict = contract(worker.path, SHAPE, COMPOSITION, BEHAVIOUR, sdk=release(version))
     assert verdict.failed == (), verdict.printed[-3000:]
-    report.append((f"runpod {version}", f"passes, {time.monotonic() - begun:.0f} s", ""))
+    tell(f"runpod {version}", f"passes, {time.monotonic() - begun:.0f} s", "")
 
 
 # SDKs broken on purpose.
@@ -165,7 +158,7 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_changed_sdk_is_noticed(worker: BakedProject, tmp_path: Path, report: list[tuple[str, str, str]], name: str) -> None:
+def test_a_changed_sdk_is_noticed(worker: BakedProject, tmp_path: Path, tell: Tell, name: str) -> None:
     file, stands, becomes = MUTANTS[name]
     shutil.copytree(installed_sdk(), tmp_path / "runpod", ignore=shutil.ignore_patterns("__pycache__"))
     source = (tmp_path / "runpod" / file).read_text("utf-8")
@@ -173,7 +166,7 @@ def test_a_changed_sdk_is_noticed(worker: BakedProject, tmp_path: Path, report: 
     (tmp_path / "runpod" / file).write_text(source.replace(stands, becomes), "utf-8")
     verdict = contract(worker.path, SHAPE, COMPOSITION, sdk=tmp_path, first_failure=False)
     assert verdict.failed, f"nothing noticed: {name}"
-    report.append((name, "caught", verdict.caught_by))
+    tell(name, "caught", verdict.caught_by)
 
 
 def test_a_new_call_is_named_with_its_file_and_line(worker: BakedProject, tmp_path: Path) -> None:
@@ -192,12 +185,15 @@ def test_a_new_call_is_named_with_its_file_and_line(worker: BakedProject, tmp_pa
 COMPOSED = {
     "register_fitness_check": "one_by_one",
     "run_fitness_checks": "one_by_one",
-    "start_heartbeat": "pings_carry",
+    "start_heartbeat": "pings_carry or heartbeat",
+    "renew_heartbeat": "heartbeat",
     "serve": "one_by_one or batches or sigterm or replaced",
     "_run_and_deliver": "one_by_one or refused",
     "_report_loss": "refused or never_arrives",
     "_give_up_polls_at_shutdown": "one_by_one or idle or stop_signal",
     "_unless_shutting_down": "one_by_one or given_up or idle or sigterm",
+    "_unless_given_up": "given_up",
+    "give_up_polls": "given_up",
     "_finish_what_came_last": "loops_end",
 }
 
@@ -216,9 +212,7 @@ def lines(source: str) -> dict[str, str]:
     return without
 
 
-def test_no_line_of_the_composition_can_be_removed_unnoticed(
-    worker: BakedProject, tmp_path: Path, report: list[tuple[str, str, str]]
-) -> None:
+def test_no_line_of_the_composition_can_be_removed_unnoticed(worker: BakedProject, tmp_path: Path, tell: Tell) -> None:
     source = (worker.path / "worker" / "sdk.py").read_text("utf-8")
 
     def verdict(number: int, function: str, changed: str) -> Verdict:
@@ -233,7 +227,7 @@ def test_no_line_of_the_composition_can_be_removed_unnoticed(
         verdicts = list(pool.map(verdict, range(len(removed)), [name.partition(":")[0] for name in removed], removed.values()))
     unnoticed = [name for name, found in zip(removed, verdicts, strict=True) if not found.failed]
     assert unnoticed == []
-    report.append((f"{len(removed)} lines of sdk.py removed", "every one caught", "shape, composition, behaviour"))
+    tell(f"{len(removed)} lines of sdk.py removed", "every one caught", "shape, composition, behaviour")
 
 
 # make drift.
