@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint format lock workbench benchmark
+.PHONY: help demo coldstart test quick lint format lock workbench benchmark
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,12 @@ demo: $(VENV)/dev.txt  ## Render a worker with default answers and let it parse 
 	$(RENDER) build/demo
 	$(MAKE) --no-print-directory -C build/demo/mineru-worker demo VENV="$(CURDIR)/build/worker-venv"
 
+coldstart: $(VENV)/dev.txt  ## Render a worker and see its cold starts here; OPTIONS and ENGINE as in the worker's Makefile
+	@rm -rf build/demo
+	$(RENDER) build/demo
+	$(MAKE) --no-print-directory -C build/demo/mineru-worker coldstart VENV="$(CURDIR)/build/worker-venv" \
+	ENGINE_VENV="$(CURDIR)/build/engine-venv" ENGINE_PYTHON="$(ENGINE_PYTHON)"
+
 test: quick  ## Test everything: the template, a worker rendered from it, and its contract with the SDK
 	@rm -rf build/test
 	$(RENDER) build/test
@@ -32,10 +38,10 @@ test: quick  ## Test everything: the template, a worker rendered from it, and it
 	@if "$(ENGINE_PYTHON)" -c "" 2>/dev/null; then \
 	$(MAKE) --no-print-directory -C build/test/mineru-worker test-engine ENGINE_VENV="$(CURDIR)/build/engine-venv" ENGINE_PYTHON="$(ENGINE_PYTHON)"; \
 	else echo "vLLM on the CPU: not tested, there is no $(ENGINE_PYTHON) here (ENGINE_PYTHON=/path/to/python3.11 names one)."; fi
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 3
 
 quick: lint  ## Test the template alone: no network, about a minute
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2
 
 lint: $(VENV)/dev.txt  ## Lint and check types of the template's own code
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ ONLY_4 = {
     "tests/engine/loops.py",
     "tests/engine/test_cpu_models.py",
     "tests/engine/test_engine_death.py",
+    "tests/engine/test_engine_freeze.py",
     "tests/engine/test_engine_life.py",
     "tests/engine/test_event_loop.py",
     "tests/engine/test_remote_engine.py",

@@ -81,6 +81,10 @@ class Client:
         """The job as the API describes it: ``status``, and ``output`` or ``error`` where there is one."""
         return await self._request("GET", f"/status/{job_id}")
 
+    async def health(self) -> dict[str, Any]:
+        """How many ``jobs`` and ``workers`` are in which state."""
+        return await self._request("GET", "/health")
+
     async def cancel(self, job_id: str) -> None:
         """End a job that is queued or in progress."""
         await self._request("POST", f"/cancel/{job_id}")

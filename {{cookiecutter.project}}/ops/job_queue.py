@@ -19,8 +19,8 @@ class Queue:
         self.jobs: dict[str, Job] = {}
         self.workers: dict[str, Worker] = {}
         self.retried = 0
+        self.arrivals = Changes()
         self._waiting: list[Job] = []
-        self._arrivals = Changes()
 
     @property
     def waiting(self) -> tuple[Job, ...]:
@@ -55,7 +55,7 @@ class Queue:
         worker.gone = False
         worker.changes.notify()
         try:
-            await self._arrivals.until(lambda: bool(self._waiting) and not worker.refreshed, hold)
+            await self.arrivals.until(lambda: bool(self._waiting) and not (worker.refreshed or worker.asleep), hold)
         except TimeoutError:
             return []
         if not connected():
@@ -133,6 +133,15 @@ class Queue:
         worker.refreshed = True
         worker.changes.notify()
 
+    def sleep(self, worker: Worker) -> None:
+        """The worker is about to be frozen: it gets no jobs, not even on a poll that is in the air."""
+        worker.asleep = True
+
+    def wake(self, worker: Worker) -> None:
+        """The worker runs again, and a poll that it left in the air gets the next job."""
+        worker.asleep = False
+        self.arrivals.notify()
+
     def lose(self, worker: Worker) -> None:
         """The worker's process has ended: the jobs it had are next again, or fail after ``MOST_ATTEMPTS`` takes."""
         worker.gone = True
@@ -153,7 +162,7 @@ class Queue:
         job.status, job.worker, job.taken = Status.IN_QUEUE, None, None
         self._waiting.insert(0 if first else len(self._waiting), job)
         job.changes.notify()
-        self._arrivals.notify()
+        self.arrivals.notify()
 
     def _start(self, job: Job, worker: Worker) -> None:
         taken, limit = time.monotonic(), job.limits.execution
@@ -173,6 +182,7 @@ class Queue:
         if job.worker is not None:
             worker = self.worker(job.worker)
             worker.jobs.pop(job.id, None)
+            worker.idle_since = time.monotonic()
             worker.changes.notify()
 
     @staticmethod

@@ -134,7 +134,8 @@ class Ping:
 class Worker:
     """One worker, by its id: what it was heard saying, and the signals that wait for it.
 
-    ``refreshed`` is true once a result asked the platform to replace the worker (``stopPod``): it gets no more jobs.
+    ``refreshed`` is true once a result asked the platform to replace the worker (``stopPod``), ``asleep`` while the platform
+    has it frozen: it gets no jobs. ``idle_since`` is when its last job left it.
     """
 
     id: str
@@ -143,6 +144,8 @@ class Worker:
     jobs: dict[str, Job] = field(default_factory=dict)
     to_stop: list[str] = field(default_factory=list)
     refreshed: bool = False
+    asleep: bool = False
+    idle_since: float | None = None
     gone: bool = False
     changes: Changes = field(default_factory=Changes, repr=False)
 

@@ -109,9 +109,7 @@ class LocalWorker:
         home, working_folder = self.folder / "home", self.folder / "work"
         home.mkdir(exist_ok=True)
         working_folder.mkdir(exist_ok=True)
-        # A pipe of our own: the heartbeat, a child of the worker, inherits it and may outlive the worker. asyncio's own
-        # pipe would then keep wait() from returning.
-        reading, writing = os.pipe()
+        reading, writing = self._open_log()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -124,7 +122,7 @@ class LocalWorker:
             )
         finally:
             os.close(writing)
-        self._life = asyncio.create_task(self._accompany(self._process, os.fdopen(reading, "rb", 0)))
+        self._life = asyncio.create_task(self._accompany(os.fdopen(reading, "rb", 0)))
 
     async def wait_ready(self, within: float = 120) -> Self:
         """Wait until the worker asks for its first job.
@@ -163,7 +161,8 @@ class LocalWorker:
         Raises ``TimeoutError`` if the process still runs after ``within`` seconds.
         """
         if self.returncode is None:
-            self._started().terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
         async with asyncio.timeout(within):
             return await self.wait()
 
@@ -194,31 +193,48 @@ class LocalWorker:
             **self._environment,
         }
 
-    async def _accompany(self, process: asyncio.subprocess.Process, pipe: io.FileIO) -> int:
+    def _open_log(self) -> tuple[int, int]:
+        """Two file descriptors: where the log is read, and where the process writes it.
+
+        A pipe of our own: the heartbeat, a child of the worker, inherits it and may outlive the worker. asyncio's own pipe
+        would then keep wait() from returning.
+        """
+        return os.pipe()
+
+    async def _accompany(self, log: io.FileIO) -> int:
         """Read the log until the process has ended, then clear up after it; returns its exit code."""
-        reader = asyncio.StreamReader(limit=LINE_LIMIT)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        listening = asyncio.create_task(self._listen(reader))
-        code = await process.wait()
+        listening = asyncio.create_task(self._listen(log))
+        code = await self._ended()
         self._kill_group()
         await asyncio.wait({listening}, timeout=LOG_PATIENCE)
         listening.cancel()
-        transport.close()
         self._control_plane.queue.lose(self.record)
         return code
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await reader.readline()
-            except ValueError:  # Longer than the limit; the reader has dropped it.
-                continue
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip("\r\n")
-            self.lines.append(text)
-            self._written.notify()
-            self._on_line(text)
+    async def _ended(self) -> int:
+        """Wait until the process has ended; returns its exit code."""
+        return await self._started().wait()
+
+    async def _listen(self, log: io.FileIO) -> None:
+        reader = asyncio.StreamReader(limit=LINE_LIMIT)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), log)
+        try:
+            while True:
+                try:
+                    line = await reader.readline()
+                except ValueError:  # Longer than the limit; the reader has dropped it.
+                    continue
+                if not line:
+                    return
+                self._heard(line)
+        finally:
+            transport.close()
+
+    def _heard(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r\n")
+        self.lines.append(text)
+        self._written.notify()
+        self._on_line(text)
 
     def _kill_group(self) -> None:
         """End what is left of the worker's process group: itself, or children that outlived it.

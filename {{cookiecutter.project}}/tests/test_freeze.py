@@ -1,0 +1,390 @@
+"""The platform on this machine: who is frozen when, what comes back where, and what each way of freezing keeps."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import OBEDIENT, PROGRAM
+
+from ops import snapshots
+from ops.control_plane import ControlPlane
+from ops.freezable import FreezableWorker
+from ops.freeze import Endpoint, Platform
+from ops.jobs import Job, Status
+from ops.local_worker import WorkerError
+from ops.snapshots import Image, Sigstop, SnapshotError
+
+#: A worker without the SDK, which boots in no time: it sleeps for a job's ``seconds``.
+QUICK = """
+import json, os, time, urllib.request
+
+def call(name, job="", body=None):
+    url = os.environ[name].replace("$RUNPOD_POD_ID", os.environ["RUNPOD_POD_ID"]).replace("$ID", job or os.environ["RUNPOD_POD_ID"])
+    request = urllib.request.Request(url, body and json.dumps(body).encode(), dict(Authorization=os.environ["RUNPOD_AI_API_KEY"]))
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return json.loads(answer.read() or "null")
+    except OSError:
+        time.sleep(0.05)
+
+while True:
+    if job := call("RUNPOD_WEBHOOK_GET_JOB"):
+        time.sleep(job["input"].get("seconds", 0))
+        call("RUNPOD_WEBHOOK_POST_OUTPUT", job["id"], dict(output=job["input"]))
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "quick.py"
+    path.write_text(QUICK)
+    return path
+
+
+@pytest.fixture
+def sdk_program(tmp_path: Path) -> Path:
+    path = tmp_path / "obedient.py"
+    path.write_text(PROGRAM.replace("SOURCE", OBEDIENT))
+    return path
+
+
+Open = Callable[..., Awaitable[Platform]]
+
+
+@pytest.fixture
+async def opened(control_plane: ControlPlane, program: Path) -> AsyncIterator[Open]:
+    """Opens a platform of quick workers; it is closed when the test ends. Further keywords go to ``Endpoint``."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(mechanism: Any = None, program: Path = program, **settings: Any) -> Platform:
+            endpoint = Endpoint(**{"idle_timeout": 0.3, **settings})
+            options = {"mechanism": mechanism, "command": (sys.executable, str(program))}
+            return await stack.enter_async_context(Platform(control_plane, endpoint, **options))
+
+        yield begin
+
+
+Ask = Callable[..., Awaitable[Job]]
+
+
+@pytest.fixture
+def ask(control_plane: ControlPlane) -> Ask:
+    async def ask(**wish: object) -> Job:
+        job = await control_plane.submit(wish).finished()
+        assert job.status == Status.COMPLETED, job.error
+        return job
+
+    return ask
+
+
+async def cold(platform: Platform, ask: Ask, times: int) -> list[str]:
+    """What each of so many jobs met, with scale to zero after each."""
+    met: list[str] = []
+    for _ in range(times):
+        met.append(platform.truth(await ask())[0])
+        await platform.scaled_to_zero()
+    return met
+
+
+# Hosts and snapshots.
+
+
+async def test_a_start_on_the_same_host_restores_and_one_on_another_boots(opened: Open, ask: Ask) -> None:
+    platform = await opened(order=tuple("AABB"))
+    assert await cold(platform, ask, 4) == ["fresh", "restored", "fresh", "restored"]
+    assert [(start.host, start.worker) for start in platform.starts] == [("A", "A-1"), ("A", "A-1"), ("B", "B-2"), ("B", "B-2")]
+
+
+async def test_a_job_that_comes_before_the_worker_is_taken_away_meets_it_warm(opened: Open, ask: Ask) -> None:
+    platform = await opened(idle_timeout=30)
+    assert [platform.truth(await ask())[0] for _ in range(3)] == ["fresh", "warm", "warm"]
+
+
+async def test_an_evicted_snapshot_is_gone_and_so_is_its_process(opened: Open, ask: Ask) -> None:
+    platform = await opened(hosts=("A",))
+    await cold(platform, ask, 1)
+    worker = platform.hosts["A"].worker
+    assert worker is not None
+    assert await platform.evict("A")
+    assert not await platform.evict("A")
+    assert not psutil.pid_exists(worker.pid)
+    assert await cold(platform, ask, 1) == ["fresh"]
+
+
+async def test_no_snapshot_fits_another_image(opened: Open, ask: Ask) -> None:
+    platform = await opened(hosts=("A",))
+    await cold(platform, ask, 1)
+    await platform.deploy({"MINERU_TIER": "basic"})
+    assert await cold(platform, ask, 1) == ["fresh"]
+
+
+async def test_a_worker_of_an_earlier_image_serves_until_it_idles_and_is_not_kept(opened: Open, ask: Ask) -> None:
+    platform = await opened(hosts=("A",), idle_timeout=1)
+    await ask()
+    await platform.deploy({"MINERU_TIER": "basic"})
+    await platform.scaled_to_zero()
+    assert platform.freezes[0].note == "its image is not the endpoint's any more"
+    assert platform.hosts["A"].worker is None
+
+
+async def test_free_hosts_are_chosen_anew_and_the_same_for_the_same_seed() -> None:
+    def chosen(seed: int) -> list[str | None]:
+        platform = Platform(ControlPlane(), Endpoint(hosts=tuple("ABCD"), seed=seed))
+        return [platform._choose() for _ in range(12)]
+
+    assert chosen(1) == chosen(1) != chosen(2)
+    assert len(set(chosen(1))) == 4
+
+
+@pytest.mark.parametrize("settings", [{"order": ("C",)}, {"hosts": ()}, {"workers_min": 2}])
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"hosts are|may not be larger"):
+        Endpoint(**settings)
+
+
+# The scaler.
+
+
+async def test_a_worker_is_not_taken_away_from_its_job(opened: Open, ask: Ask) -> None:
+    platform = await opened()
+    await ask(seconds=1)
+    assert platform.freezes == []
+
+
+async def test_workers_min_keeps_that_many_running(opened: Open, ask: Ask) -> None:
+    platform = await opened(workers_min=1, workers_max=2, queue_delay=0)
+    await asyncio.gather(*(ask(seconds=1) for _ in range(4)))
+    await platform._changes.until(lambda: bool(platform.freezes), 30)
+    await asyncio.sleep(1)
+    assert [host.state for host in platform.active] == ["serving"]
+
+
+async def test_a_job_that_waits_longer_than_the_queue_delay_gets_a_further_worker(opened: Open, ask: Ask) -> None:
+    await opened(workers_max=2, queue_delay=0.2)
+    jobs = await asyncio.gather(ask(seconds=3), ask(seconds=0))
+    assert len({job.worker for job in jobs}) == 2
+
+
+async def test_there_are_never_more_workers_than_the_maximum(opened: Open, ask: Ask) -> None:
+    platform = await opened(workers_max=1, queue_delay=0)
+    await asyncio.gather(*(ask(seconds=0.3) for _ in range(3)))
+    assert len(platform.starts) == 1
+
+
+class Slow(Sigstop):
+    """Takes a moment to freeze, as a large worker does."""
+
+    async def snapshot(self, pid: int, folder: Path, log: Path) -> Image:
+        await asyncio.sleep(1)
+        return await super().snapshot(pid, folder, log)
+
+
+async def test_a_job_that_arrives_while_its_worker_is_being_frozen_waits_and_is_served(opened: Open, ask: Ask) -> None:
+    platform = await opened(Slow(), hosts=("A",))
+    await ask()
+    async with asyncio.timeout(30):
+        while platform.hosts["A"].state != "freezing":
+            await asyncio.sleep(0.01)
+    assert platform.truth(await ask())[0] == "restored"
+
+
+async def test_a_worker_that_died_is_replaced(opened: Open, ask: Ask) -> None:
+    platform = await opened(hosts=("A",), idle_timeout=30)
+    await ask()
+    worker = platform.hosts["A"].worker
+    assert worker is not None
+    await worker.kill()
+    assert platform.truth(await ask())[0] == "fresh"
+
+
+async def test_leaving_ends_every_process_frozen_or_not(control_plane: ControlPlane, program: Path, ask: Ask) -> None:
+    endpoint = Endpoint(order=("A", "B"), idle_timeout=0.3)
+    async with Platform(control_plane, endpoint, command=(sys.executable, str(program))) as platform:
+        await cold(platform, ask, 1)
+        await ask()
+        pids = [process.pid for host in platform.hosts.values() if host.worker for process in snapshots.tree(host.worker.pid)]
+    assert len(pids) >= 2
+    assert not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_a_worker_that_cannot_boot_ends_the_platform_with_its_last_words(control_plane: ControlPlane) -> None:
+    with pytest.raises(WorkerError, match="no model here"):
+        async with Platform(control_plane, command=(sys.executable, "-c", "raise SystemExit('no model here')")):
+            await control_plane.submit({}).finished()
+
+
+# What fails.
+
+
+class Refusing(Sigstop):
+    """Fails to freeze or to restore, as asked."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    async def snapshot(self, pid: int, folder: Path, log: Path) -> Image:
+        if self._what == "snapshot":
+            raise SnapshotError("the disk is full")
+        return await super().snapshot(pid, folder, log)
+
+    async def restore(self, image: Image) -> None:
+        raise SnapshotError("the image is torn")
+
+
+async def test_a_worker_that_cannot_be_frozen_is_ended_and_the_reason_kept(opened: Open, ask: Ask) -> None:
+    platform = await opened(Refusing("snapshot"), hosts=("A",))
+    assert await cold(platform, ask, 2) == ["fresh", "fresh"]
+    assert platform.freezes[0].note == "the disk is full"
+
+
+async def test_a_snapshot_that_cannot_be_restored_gives_a_fresh_boot_and_the_reason(opened: Open, ask: Ask) -> None:
+    platform = await opened(Refusing("restore"), hosts=("A",))
+    assert await cold(platform, ask, 2) == ["fresh", "fresh"]
+    assert platform.starts[-1].note == "the image is torn"
+
+
+# The ways to freeze.
+
+#: Counts on, in a child, and shows a semaphore and shared memory that both have.
+COUNTER = """
+import multiprocessing, os, time
+from multiprocessing.shared_memory import SharedMemory
+
+def count(lock, name):
+    memory = SharedMemory(name)
+    while True:
+        with lock:
+            memory.buf[0] = (memory.buf[0] + 1) % 256
+        time.sleep(0.02)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    lock, memory = context.Lock(), SharedMemory(create=True, size=64)
+    child = context.Process(target=count, args=(lock, memory.name), daemon=True)
+    child.start()
+    while True:
+        with lock:
+            print("counted", memory.buf[0], child.pid, flush=True)
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture(params=sorted(snapshots.MECHANISMS))
+def mechanism(request: pytest.FixtureRequest) -> snapshots.Mechanism:
+    found = snapshots.MECHANISMS[request.param]
+    if reason := found.missing():
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture
+async def counter(control_plane: ControlPlane, mechanism: snapshots.Mechanism) -> AsyncIterator[FreezableWorker]:
+    command = (sys.executable, "-c", COUNTER)
+    async with FreezableWorker(control_plane, mechanism=mechanism, command=command) as worker:
+        await worker.line("counted")
+        yield worker
+
+
+async def more(worker: FreezableWorker) -> None:
+    """Wait until it has counted on."""
+    worker.lines.clear()
+    await worker.line("counted", 10)
+
+
+async def test_a_frozen_tree_stands_still_and_comes_back_whole_time_after_time(counter: FreezableWorker) -> None:
+    pids = [process.pid for process in snapshots.tree(counter.pid)]
+    for _ in range(2):
+        image = await counter.freeze()
+        await asyncio.sleep(0.3)
+        counter.lines.clear()
+        await asyncio.sleep(0.3)
+        assert (counter.log, counter.returncode, image.size > 1_000_000) == ("", None, True)
+        await counter.thaw()
+        await more(counter)
+        first, last = counter.lines[0], await _later(counter)
+        assert first.split()[1] != last.split()[1], "the child does not count"
+    assert [process.pid for process in snapshots.tree(counter.pid)] == pids
+
+
+async def _later(worker: FreezableWorker) -> str:
+    await asyncio.sleep(0.5)
+    return worker.lines[-1]
+
+
+async def test_what_came_back_can_be_ended_and_its_end_is_noticed(counter: FreezableWorker) -> None:
+    await counter.freeze()
+    await counter.thaw()
+    await more(counter)
+    await counter.terminate(10)
+    assert counter.returncode is not None
+    assert counter.record.gone
+
+
+async def test_a_dropped_snapshot_leaves_no_process_and_no_file(counter: FreezableWorker) -> None:
+    pids = [process.pid for process in snapshots.tree(counter.pid)]
+    image = await counter.freeze()
+    await counter.discard()
+    assert counter.returncode is not None
+    assert not any(_runs(pid) for pid in pids)
+    assert not image.folder.exists()
+    assert list(snapshots.SHARED_MEMORY.glob(snapshots.LINK_REMAP)) == []
+
+
+async def test_a_worker_of_the_sdk_goes_on_polling_after_it_came_back(
+    opened: Open, ask: Ask, mechanism: snapshots.Mechanism, control_plane: ControlPlane, sdk_program: Path
+) -> None:
+    platform = await opened(mechanism, sdk_program, hosts=("A",))
+    assert await cold(platform, ask, 3) == ["fresh", "restored", "restored"]
+    assert [job.status for job in control_plane.jobs.values()] == [Status.COMPLETED] * 3
+
+
+# What is missing is said.
+
+
+def test_criu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRIU", "/nowhere/criu")
+    assert "CRIU=/nowhere/criu names no program; install CRIU 4.2 or newer" in snapshots.Criu().missing()
+
+
+@pytest.mark.parametrize(
+    ("said", "user", "message"),
+    [
+        ("Version: 4.2", 1000, "needs root"),
+        ("Version: 3.17.1", 0, "is CRIU 3.17; 4.2 or newer"),
+        ("Version: 4.10", 0, ""),
+        ("oh", 0, "does not say its version: 'oh'"),
+    ],
+)
+def test_criu_that_cannot_work_is_told_with_what_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, user: int, message: str
+) -> None:
+    program = tmp_path / "criu"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CRIU", str(program))
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    reason = snapshots.Criu().missing()
+    assert message in reason
+    assert bool(message) == bool(reason)
+
+
+def test_auto_falls_back_and_says_so_and_a_name_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRIU", "/nowhere/criu")
+    chosen, note = snapshots.choose("auto")
+    assert (chosen.name, note.startswith("Frozen by SIGSTOP and not by CRIU")) == ("sigstop", True)
+    with pytest.raises(ValueError, match="criu does not work here"):
+        snapshots.choose("criu")
+    with pytest.raises(ValueError, match="'docker' is no mechanism; choose auto, criu"):
+        snapshots.choose("docker")
