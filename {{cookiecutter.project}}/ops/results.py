@@ -55,6 +55,8 @@ def _save(response: dict[str, Any], archive: Path, folder: Path) -> list[Path]:
         return _unpacked(archive, described, folder) if described else _written(response, folder)
     except OSError as error:
         raise ClientError(f"The result cannot be written to {folder}: {error.strerror or error}.") from error
+    except ValueError as error:  # Names that no file system takes, and base64 that is none.
+        raise ClientError(f"The result is damaged or names a file that cannot be: {error}.") from error
 
 
 def _written(response: dict[str, Any], folder: Path) -> list[Path]:
@@ -82,7 +84,7 @@ def _unpacked(archive: Path, described: dict[str, Any], folder: Path) -> list[Pa
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(contents, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError) as error:  # KeyError: a link to a member that is not there.
         raise ClientError(f"The result's archive cannot be unpacked: {error}.") from error
     files = [path for path in sorted(contents.rglob("*")) if path.is_file() and not path.is_symlink()]
     return [_move(path, folder, Path(*path.relative_to(contents).parts[1:])) for path in files]

@@ -3,11 +3,14 @@
 import itertools
 import os
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from ops.control_plane import ControlPlane
 from ops.local_worker import LocalWorker
@@ -78,3 +81,22 @@ async def sdk_worker(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterat
             return await worker.wait_ready()
 
         yield start
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of tests/soak counted, whichever process they ran in, and what they measured."""
+    reports = [report for report in terminalreporter.getreports("") if report.when == "teardown"]
+    told = [(name, value) for report in reports for name, value in report.user_properties]
+    counts: Counter[str] = Counter()
+    for name, value in told:
+        if name == "soak":
+            counts.update(value)
+    if not counts and not any(name == "soak" for name, _ in told):
+        return
+    table = Table("what", "how many", title="Soak")
+    for row in ("faults tried", "jobs sent", "lost", "inputs tried", "escapes"):
+        table.add_row(row, f"{counts[row]:,}")
+    for name, value in told:
+        if name == "soak measured":
+            table.add_row(*map(str, value))
+    Console(width=120).print("\n", table)

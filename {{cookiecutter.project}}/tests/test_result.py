@@ -13,7 +13,8 @@ import re
 import socket
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,22 @@ def s3_url() -> Iterator[str]:
     boto3.client("s3", endpoint_url=url, **keys).create_bucket(Bucket="results")  # type: ignore[call-overload]
     yield url
     server.stop()
+
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.Response]]], Awaitable[str]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server that answers every request by a function; gives its URL."""
+    async with AsyncExitStack() as stack:
+
+        async def start(answer: Callable[[web.Request], Awaitable[web.Response]]) -> str:
+            site = web.Application()
+            site.router.add_route("*", "/{path:.*}", answer)
+            return str((await stack.enter_async_context(TestServer(site))).make_url("")).rstrip("/")
+
+        yield start
 
 
 def settings(**values: Any) -> Settings:
@@ -357,6 +374,26 @@ async def test_an_endpoint_that_is_down_is_named(tmp_path: Path) -> None:
         said = await refusal(illustrated(tmp_path / "r"), asks("s3"), bucket(url))
     assert f"endpoint {url} cannot be reached (EndpointConnectionError); check BUCKET_ENDPOINT_URL" in said
     assert "'results'" in said
+
+
+async def test_a_bucket_that_is_full_is_told_in_its_own_words(tmp_path: Path, serve: Serve) -> None:
+    async def full(_: web.Request) -> web.Response:
+        body = "<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its minimum free drive.</Message></Error>"
+        return web.Response(status=507, text=body, content_type="application/xml")
+
+    said = await refusal(illustrated(tmp_path / "r"), asks("s3"), bucket(await serve(full)))
+    assert "did not take the result" in said
+    assert "XMinioStorageFull" in said
+
+
+async def test_a_bucket_that_stalls_is_given_up(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stall(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    monkeypatch.setattr(result, "S3_READ_TIMEOUT", 0.2)
+    said = await refusal(illustrated(tmp_path / "r"), asks("s3"), bucket(await serve(stall)))
+    assert "ReadTimeoutError" in said
 
 
 @pytest.mark.parametrize("keys", [("", ""), ("made-up", "")])

@@ -1,7 +1,7 @@
 """``worker/sdk.py`` and the real SDK, in a process of their own, against the control plane and everything it can do wrong."""
 
 import asyncio
-import contextlib
+import itertools
 import os
 import re
 import signal
@@ -22,29 +22,35 @@ from ops.wire import Settings
 #: A worker like bootstrap's, with a handler that does as the job says and tells whether it runs on the loop that warmed up.
 PROGRAM = """
 import asyncio, os
-from worker import sdk
+from worker import places, sdk
 
 sdk.DELIVERY_PAUSES = (0.1, 0.1)
+sdk.DELIVERY_TIMEOUT = 1.5
+places.SHORT = 1.5
 
-checked = []
+here = places.Places(int(os.environ["CONCURRENCY"]), int(os.environ["LOOK_AHEAD"]))
+checked, done = [], []
 
 async def main():
     warm = asyncio.get_running_loop()
     async def handle(job):
-        wish = job["input"]
+        async with here.turn() as waited:
+            return dict(await work(job["input"], job), waited=waited)
+    async def work(wish, job):
+        done.append(job["id"])
         if "progress" in wish:
             await sdk.progress(job, wish["progress"])
         if "give_up_polls" in wish:
             await asyncio.sleep(wish["give_up_polls"])
-            await sdk.give_up_polls()
+            sdk.give_up_polls()
         if "renew_heartbeat" in wish:
             wish["renew_heartbeat"] = sdk.renew_heartbeat()
         await asyncio.sleep(wish.get("seconds", 0))
-        return dict(wish, warm=asyncio.get_running_loop() is warm, fit=len(checked))
+        return dict(wish, warm=asyncio.get_running_loop() is warm, fit=len(checked), before=len(done) - 1)
     sdk.register_fitness_check(lambda: checked.append(1))
     await sdk.run_fitness_checks()
     sdk.start_heartbeat()
-    await sdk.serve(handle, int(os.environ["CONCURRENCY"]))
+    await sdk.serve(handle, here)
 
 if __name__ == "__main__":
     asyncio.run(main())
@@ -64,8 +70,8 @@ def start(control_plane: ControlPlane, tmp_path: Path) -> Start:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
-    def start(concurrency: int = 1, **options: str) -> LocalWorker:
-        environment = {"CONCURRENCY": str(concurrency)}
+    def start(concurrency: int = 1, look_ahead: int = 0, **options: str) -> LocalWorker:
+        environment = {"CONCURRENCY": str(concurrency), "LOOK_AHEAD": str(look_ahead)}
         return LocalWorker(control_plane, command=(sys.executable, str(program)), environment=environment, **options)  # type: ignore[arg-type]
 
     return start
@@ -83,6 +89,16 @@ async def wide(start: Start) -> AsyncIterator[LocalWorker]:
     """A worker that takes four jobs at a time."""
     async with start(concurrency=4) as worker:
         yield await worker.wait_ready(30)
+        await worker.kill()
+
+
+@pytest.fixture
+async def ahead(start: Start, control_plane: ControlPlane) -> AsyncIterator[LocalWorker]:
+    """A worker that runs one job at a time and takes another meanwhile: it has seen that jobs are short."""
+    async with start(look_ahead=1) as worker:
+        await worker.wait_ready(30)
+        await control_plane.submit({}).finished(20)
+        yield worker
         await worker.kill()
 
 
@@ -107,14 +123,14 @@ async def test_a_job_that_comes_as_the_loops_end_is_finished() -> None:
     assert done == ["late"]
 
 
-async def test_a_poll_that_is_given_up_is_ended_with_all_that_waited_for_it() -> None:
+async def test_a_wait_that_a_shutdown_ends_leaves_nothing_behind() -> None:
     from runpod.serverless.modules import rp_scale
 
     from worker import sdk
 
     scaler = rp_scale.JobScaler({"handler": None})
     scaler.handle_shutdown(signal.SIGTERM, None)
-    assert await sdk._unless_shutting_down(scaler, asyncio.sleep(60, ["job"])) == []
+    assert await sdk._unless_shutting_down(scaler, asyncio.sleep(60)) == []
     await asyncio.sleep(0.1)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -123,7 +139,8 @@ async def test_jobs_one_by_one_run_on_the_loop_that_warmed_up_after_the_checks(
     control_plane: ControlPlane, worker: LocalWorker
 ) -> None:
     for _ in range(2):
-        assert (await control_plane.submit({}).finished(20)).output == {"warm": True, "fit": 1}
+        output = (await control_plane.submit({}).finished(20)).output
+        assert (output["warm"], output["fit"]) == (True, 1)
 
 
 async def test_jobs_in_batches_run_at_the_same_time_on_the_loop_that_warmed_up(
@@ -230,6 +247,134 @@ async def test_a_worker_that_asks_to_be_replaced_takes_no_further_job(control_pl
     assert (first.status, second.status) == (Status.COMPLETED, Status.IN_QUEUE)
 
 
+# What is taken ahead of its turn.
+
+
+async def two(control_plane: ControlPlane, at_work: dict[str, Any], waiting: dict[str, Any]) -> list[Job]:
+    """A job at work and one that waits for its turn; by one before them the worker knows of the backlog."""
+    jobs = [control_plane.submit(wish) for wish in ({}, at_work, waiting)]
+    return [await running(job) for job in jobs[1:]]
+
+
+async def test_the_next_job_is_taken_while_one_runs_and_no_more(control_plane: ControlPlane, ahead: LocalWorker) -> None:
+    jobs = [control_plane.submit({"seconds": 1}) for _ in range(4)]
+    await running(jobs[2])
+    assert [job.status for job in jobs[1:]] == [Status.IN_PROGRESS, Status.IN_PROGRESS, Status.IN_QUEUE]
+    outputs = [(await job.finished(20)).output for job in jobs]
+    assert [output["before"] for output in outputs] == [1, 2, 3, 4], "not in the order of the queue"
+    assert outputs[2]["waited"] > 0.3, "two ran at a time"
+
+
+async def test_none_is_taken_ahead_before_it_is_known_that_jobs_are_short(control_plane: ControlPlane, start: Start) -> None:
+    jobs = [control_plane.submit({"seconds": 1}) for _ in range(2)]
+    async with start(look_ahead=4) as worker:
+        await worker.wait_ready(30)
+        await jobs[0].finished(20)
+        assert (await jobs[1].finished(20)).output["waited"] < 0.1
+
+
+async def test_none_is_taken_ahead_without_a_backlog(control_plane: ControlPlane, ahead: LocalWorker) -> None:
+    await asyncio.sleep(0.5)  # A job that is there within 0.3 s of the question counts as one of a backlog.
+    await running(control_plane.submit({"seconds": 60}))
+    late = control_plane.submit({})
+    await asyncio.sleep(0.7)
+    assert late.status == Status.IN_QUEUE, "a job was taken that another worker could run"
+
+
+async def test_a_full_worker_without_look_ahead_takes_the_next_job_as_soon_as_one_is_done(
+    control_plane: ControlPlane, worker: LocalWorker
+) -> None:
+    jobs = [control_plane.submit({}) for _ in range(8)]
+    delays = [(await job.finished(20)).delay or 0 for job in jobs]
+    assert max(after - before for before, after in itertools.pairwise(delays)) < 0.9, "the SDK rests for a second when full"
+
+
+async def test_sigterm_finishes_the_job_that_waits_for_its_turn(control_plane: ControlPlane, ahead: LocalWorker) -> None:
+    jobs = await two(control_plane, {"seconds": 1}, {})
+    os.kill(ahead.pid, signal.SIGTERM)
+    assert [(await job.finished(20)).status for job in jobs] == [Status.COMPLETED] * 2
+    assert await asyncio.wait_for(ahead.wait(), 5) == 0
+
+
+async def test_a_job_that_waits_for_its_turn_is_in_the_pings_and_can_be_stopped(
+    control_plane: ControlPlane, ahead: LocalWorker
+) -> None:
+    at_work, waiting = await two(control_plane, {"seconds": 3}, {})
+    await ahead.record.until(lambda record: set(record.pings[-1].job_ids) == {at_work.id, waiting.id}, 30)
+    control_plane.stop(waiting)
+    await ahead.line("Job stopped.")
+    assert (await at_work.finished(20)).status == Status.COMPLETED
+    assert (await control_plane.submit({}).finished(20)).output["before"] == 3
+
+
+async def test_a_worker_to_be_replaced_says_so_with_its_last_result(control_plane: ControlPlane, ahead: LocalWorker) -> None:
+    jobs = await two(control_plane, {"seconds": 1, "refresh_worker": True}, {"seconds": 0.5})
+    await jobs[0].finished(20)
+    assert not ahead.record.refreshed, "the platform may stop it now, with a job at work"
+    assert (await jobs[1].finished(20)).status == Status.COMPLETED
+    await ahead.record.until(lambda record: record.refreshed, 10)
+
+
+async def test_an_answer_that_is_on_its_way_at_sigterm_brings_its_job(control_plane: ControlPlane, worker: LocalWorker) -> None:
+    job = control_plane.submit({})
+    await running(job)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert (await job.finished(20)).status == Status.COMPLETED
+
+
+# A platform that is away.
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, user and system: proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which only Linux has")
+@pytest.mark.parametrize("away", ["closed", 204, 400, 500])
+async def test_a_platform_that_does_not_hold_polls_is_asked_with_pauses(
+    control_plane: ControlPlane, worker: LocalWorker, away: int | str
+) -> None:
+    if away == "closed":
+        await control_plane.__aexit__(None, None, None)
+    else:
+        control_plane.faults += [Fault(where, away, times=None) for where in ("take", "stop")]  # type: ignore[arg-type]
+        control_plane.submit({"seconds": 0})  # Ends the poll that is held.
+    await asyncio.sleep(1)
+    begun, used, said = time.monotonic(), cpu_seconds(worker.pid), len(worker.lines)
+    await asyncio.sleep(4)
+    assert (cpu_seconds(worker.pid) - used) / (time.monotonic() - begun) < 0.2
+    assert sum("ping" not in line.lower() for line in list(worker.lines)[said:]) <= 3, worker.lines
+    if away == "closed":
+        await control_plane.__aenter__()
+    else:
+        assert sum(fault.happened for fault in control_plane.faults if fault.where == "take") >= (3 if away == 400 else 1)
+        control_plane.faults.clear()
+    assert (await control_plane.submit({}).finished(20)).status == Status.COMPLETED
+    if away in ("closed", 500):
+        await worker.line("platform reachable again")
+        assert sum("platform unreachable" in line for line in worker.lines) <= 4
+
+
+async def test_a_pause_ends_with_a_freeze_and_with_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker import pace, sdk
+
+    monkeypatch.setattr(pace, "FIRST", 60)
+    monkeypatch.setattr(pace, "LONGEST", 60)
+    asked = pace.Pace("jobs")
+    pausing = asyncio.create_task(sdk._pause(asked.failed("status 500", 0), asked))
+    await asyncio.sleep(0)
+    sdk.give_up_polls()
+    await asyncio.wait_for(pausing, 1)
+    assert sdk._pauses == set()
+
+
+async def test_a_result_post_that_stalls_is_sent_again(control_plane: ControlPlane, worker: LocalWorker) -> None:
+    control_plane.faults.append(Fault("result", "stall", seconds=60))
+    assert (await control_plane.submit({"number": 7}).finished(20)).output["number"] == 7
+
+
 async def test_polls_that_are_given_up_are_asked_anew(control_plane: ControlPlane, start: Start) -> None:
     control_plane.faults.append(Fault("stop", "stall", seconds=60))
     async with start(concurrency=4) as worker:
@@ -242,24 +387,10 @@ async def test_polls_that_are_given_up_are_asked_anew(control_plane: ControlPlan
         await worker.line("Job stopped.", 20)
 
 
-async def test_a_poll_whose_answer_has_begun_is_not_given_up() -> None:
-    from worker import sdk
-
-    class Session:
-        @contextlib.asynccontextmanager
-        async def get(self, url: str) -> AsyncIterator[str]:
-            yield url
-
-    async def fetch(session: Any, count: int) -> list[dict[str, str]]:
-        async with session.get("job"):
-            await asyncio.sleep(sdk.POLL_GRACE * 3)
-            return [{"id": "job"}] * count
-
-    polling = asyncio.create_task(sdk._unless_given_up(fetch, Session(), 2))
-    await asyncio.sleep(0)
-    await sdk.give_up_polls()
-    assert await polling == [{"id": "job"}] * 2
-    assert sdk._polls == {}
+async def test_a_job_that_comes_over_a_poll_given_up_is_run(control_plane: ControlPlane, ahead: LocalWorker) -> None:
+    giving_up = await running(control_plane.submit({"give_up_polls": 0}))
+    await giving_up.finished(20)
+    assert {(await control_plane.submit({"number": number}).finished(20)).output["number"] for number in range(4)} == {0, 1, 2, 3}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc, which only Linux has")

@@ -98,4 +98,4 @@ def test_each_step_is_taken_by_the_function_that_is_said_to() -> None:
 
 
 def test_what_the_sdk_would_lose_is_mended_where_serving_begins_and_ends() -> None:
-    assert {"_give_up_polls_at_shutdown", "_finish_what_came_last", "set scaler.jobs_handler"} <= set(steps(sdk.serve))
+    assert {"_ask_with_patience", "_finish_what_came_last", "set scaler.jobs_handler"} <= set(steps(sdk.serve))

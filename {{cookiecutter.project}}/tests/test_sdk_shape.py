@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import runpod
+from runpod.serverless.modules.worker_state import JobsProgress
 
 from worker import sdk
 from worker.choices import SDK_SUPPORTED
@@ -31,6 +32,7 @@ SHAPES = {
     "rp_scale.JobScaler.kill_worker": "(self)",
     "rp_scale.JobScaler.handle_shutdown": "(self, signum, frame)",
     "rp_scale.JobScaler.handle_job": "async (self, session, job)",
+    "rp_scale.JobScaler.stop_job": "async (self, job_id)",
     "rp_scale._handle_uncaught_exception": "(exc_type, exc_value, exc_traceback)",
     "rp_job.run_job": "async (handler, job)",
     "rp_job.get_job": "async (session, num_jobs)",
@@ -44,6 +46,7 @@ SHAPES = {
 HELD: dict[str, type | str] = {
     "_shutdown_event": asyncio.Event,
     "jobs_queue": asyncio.Queue,
+    "job_progress": JobsProgress,
     "jobs_fetcher": "rp_job.get_job",
     "stop_signals_fetcher": "rp_job.get_stop_signals",
     "jobs_handler": "rp_job.handle_job",

@@ -305,6 +305,14 @@ async def test_a_server_that_is_not_there_is_named(tmp_path: Path, unused_tcp_po
     [
         "report.pdf",
         "ftp://host/report.pdf",
+        "gopher://host/report.pdf",
+        "data:application/pdf;base64,JVBERi0=",
+        "jar:http://host/a!/b.pdf",
+        "//host/report.pdf",
+        "\\\\host\\report.pdf",
+        "http:host/report.pdf",
+        "http://\uff11\uff12\uff17.0.0.1/report.pdf",
+        "http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/report.pdf",
         "file:///etc/passwd",
         "http://",
         "http://[::1/x",
@@ -374,6 +382,15 @@ async def test_a_redirect_to_anything_but_http_is_refused(site: Site, tmp_path: 
         "[::ffff:127.0.0.1]",
         "[64:ff9b::7f00:1]",
         "[2002:7f00:1::]",
+        "0x7F000001",
+        "127.0.1",
+        "127.0x0.0x0.1",
+        "[0:0:0:0:0:0:0:1]",
+        "[::127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[2001:0:7f00:1::]",
+        "example.com@127.0.0.1",
+        "user:pass@[::1]",
     ],
 )
 async def test_no_spelling_of_this_machine_reaches_it(site: Site, tmp_path: Path, host: str) -> None:
@@ -383,7 +400,25 @@ async def test_no_spelling_of_this_machine_reaches_it(site: Site, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "host", ["10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[fd00::1]", "[fe80::1]"]
+    "host",
+    [
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "169.254.170.2",
+        "100.100.100.200",
+        "100.64.0.1",
+        "192.0.0.192",
+        "224.0.0.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "198.18.0.1",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[ff02::1]",
+    ],
 )
 async def test_a_private_address_is_refused_with_the_way_out_for_trusted_senders(tmp_path: Path, host: str) -> None:
     message = await refusal(tmp_path, Settings(), file_url=f"http://{host}:9000/report.pdf")
@@ -646,6 +681,24 @@ async def test_what_is_not_a_file_on_the_volume_is_named(volume: Path, path: str
     os.mkfifo(volume / "pipe")
     (volume / "loop").symlink_to(volume / "loop")
     with pytest.raises(SourceFailed, match=fault):
+        await from_volume(volume, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "x" * 300,
+        "x/" * 1500,
+        "\uff53cans/report.pdf",
+        "scans\u2215report.pdf",
+        "..\uff0foutside.pdf",
+        "%2e%2e/outside.pdf",
+        "..\\outside.pdf",
+        "~/x",
+    ],
+)
+async def test_a_path_that_only_looks_like_another_is_that_of_no_file(volume: Path, path: str) -> None:
+    with pytest.raises(SourceFailed):
         await from_volume(volume, path)
 
 

@@ -54,6 +54,7 @@ class WarmupFailed(RuntimeError):
 def main(arguments: list[str]) -> NoReturn:
     """Run the worker until it is told to stop; ends the process with 0, or with a code above that says why it could not serve."""
     settings = _settings()
+    logs.outlive_readers()
     logs.configure(settings, secrets=[os.environ.get("RUNPOD_AI_API_KEY", "")])
     boot = Boot()
     telemetry.setup(settings, boot.id)
@@ -65,7 +66,13 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(0)
     _stop_when_told()
     with logs.bind(boot={"id": boot.id}):
-        code = asyncio.run(serve(settings, engine, boot, renewal, handler))
+        asyncio.run(_serve_and_end(settings, engine, boot, renewal, handler))
+    raise AssertionError("The process has ended.")
+
+
+async def _serve_and_end(settings: Settings, engine: Engine, boot: Boot, renewal: restore.Renewal, handler: Handler) -> NoReturn:
+    """End from within the loop: ``asyncio.run`` would first wait for the threads of parses that were left behind."""
+    code = await serve(settings, engine, boot, renewal, handler)
     telemetry.stop(TELEMETRY_FLUSH)
     _end(code)
 
@@ -98,7 +105,7 @@ async def serve(settings: Settings, engine: Engine, boot: Boot, renewal: restore
     telemetry.booted(boot.phases)
     boot.watch(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, renewal.begin))
     watching = asyncio.create_task(_end_with(engine))
-    await sdk.serve(handler.handle, settings.concurrency)
+    await sdk.serve(handler.handle, handler.places)
     watching.cancel()
     log.info("stopped")
     with contextlib.suppress(TimeoutError):

@@ -114,7 +114,8 @@ def _parsed(file_url: str) -> httpx.URL:
     try:
         url = httpx.URL(file_url.strip())
     except httpx.InvalidURL as error:
-        raise InvalidRequest(f"file_url: this is not a URL: {error}.") from None
+        # What httpx quotes after the colon is part of a password where that holds a slash.
+        raise InvalidRequest(f"file_url: this is not a URL: {str(error).partition(':')[0].rstrip('.')}.") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidRequest(
             f"file_url: an http or https URL with a host is needed, the scheme {url.scheme!r} and host {url.host!r} came."

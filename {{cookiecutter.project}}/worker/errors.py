@@ -42,6 +42,22 @@ class EngineDead(JobError):
     refresh_worker = True
 
 
+class DiskFull(JobError):
+    """The temporary folder has no room for this job."""
+
+
+class OutOfMemory(JobError):
+    """This job took more memory than there is. What it left behind cannot be known, so the process ends after it."""
+
+    refresh_worker = True
+
+
+class WorkerBroken(JobError):
+    """A job before this one has left the process unfit, and this one has not been begun."""
+
+    refresh_worker = True
+
+
 class Garbled(JobError):
     """A restored worker reads a known page differently than before it was frozen; nothing that it parses can be trusted."""
 

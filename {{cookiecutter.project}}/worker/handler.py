@@ -1,6 +1,7 @@
 """One job from request to response: read the request, fetch the document, parse it, deliver the result."""
 
 import asyncio
+import errno
 import shutil
 import sys
 import tempfile
@@ -14,9 +15,10 @@ from typing import Any, Final
 from worker import choices, request, result, sdk, source, telemetry
 from worker.boot import Boot, Kind
 from worker.engine import VERSION, Engine
-from worker.errors import InvalidRequest, JobError, ParseTimedOut, SourceFailed
-from worker.log import bind, log, redact
+from worker.errors import DiskFull, InvalidRequest, JobError, OutOfMemory, ParseTimedOut, SourceFailed, WorkerBroken
+from worker.log import bind, log, redact, redacted
 from worker.outputs import Parsed
+from worker.places import Places
 from worker.request import Request
 from worker.restore import Renewal
 from worker.settings import Settings
@@ -28,6 +30,9 @@ PROGRESS_EVERY: Final = 15.0
 
 #: Seconds a parse that is told to end gets to do so; after that it is left behind.
 END_PATIENCE: Final = 10.0
+
+#: What the system says when a file cannot grow: no space, the quota of a volume, a limit on the size of files.
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Frames of a traceback that go into an error response: the place of the failure, not the way to it.
 TRACEBACK_FRAMES: Final = 5
@@ -43,29 +48,44 @@ class Handler:
         self._renewal = renewal
         self._jobs = 0
         self._pages = 0
+        self._broken = False
+        #: Where each job waits for its turn at the engine.
+        self.places = Places(settings.concurrency, settings.jobs_ahead)
 
     async def handle(self, job: sdk.Job) -> dict[str, Any]:
         """The job's response: its result, or ``error`` with what went wrong. Never raises, except when the job is cancelled."""
+        async with self.places.turn() as waited:
+            return await self._handle(job, waited)
+
+    async def _handle(self, job: sdk.Job, waited: float) -> dict[str, Any]:
+        """What ``handle`` says, once it is the job's turn; nothing here counts the ``waited`` seconds before."""
         kind = self._boot.admit()
         phases: dict[str, float] = {}
         begun = time.monotonic()
         labels = self._boot.describe(kind)
-        with bind(requestId=job["id"], boot=labels), telemetry.job(job["id"], **self._boot.attributes(kind)) as told:
+        attributes = {**self._boot.attributes(kind), "waited": round(waited, 3)}
+        with bind(requestId=job["id"], boot=labels), telemetry.job(job["id"], **attributes) as told:
             try:
                 await self._renewal.finish()
+                if self._broken:
+                    raise WorkerBroken(
+                        "The worker broke on another job before it began with this one, and is being replaced. Send this one again."
+                    )
                 response = await self._run(job, kind, phases, told)
                 log.info(
                     "done",
                     pages=response.get("pages"),
                     transport=response.get("transport"),
                     seconds=round(time.monotonic() - begun, 3),
+                    waited=round(waited, 3),
                 )
             except asyncio.CancelledError:
                 log.warning("cancelled", seconds=round(time.monotonic() - begun, 3))
                 raise
             except Exception as error:
-                told.fail(error)
-                response = self._failure(error, kind, phases)
+                cause = self._exhausted(error) or error
+                told.fail(cause)
+                response = self._failure(cause, kind, phases)
         return self._retire(response)
 
     async def _run(self, job: sdk.Job, kind: Kind, phases: dict[str, float], told: telemetry.Job) -> dict[str, Any]:
@@ -131,8 +151,28 @@ class Handler:
         response["traceback"] = redact("".join(frames))
         log.error("failed", error=message, error_type=response["error_type"], traceback=response["traceback"])
         if getattr(error, "refresh_worker", False):
-            response["refresh_worker"] = True
+            response["refresh_worker"] = self._broken = True
         return response
+
+    def _exhausted(self, error: BaseException) -> JobError | None:
+        """The error to report if ``error`` came of a full disk or of too little memory, however it was put on its way here."""
+        chain: BaseException | None = error
+        seen: set[int] = set()  # What raises an error while it handles the same one makes a ring.
+        while chain is not None and id(chain) not in seen:
+            seen.add(id(chain))
+            if isinstance(chain, OSError) and chain.errno in NO_ROOM:
+                folder = self._settings.temp_dir
+                return DiskFull(
+                    f"The worker has no room left for this job in {folder} (MINERU_TEMP_DIR): {chain.strerror}. Give the worker a "
+                    "larger container disk or another folder, or send a smaller document or page_range."
+                ).with_traceback(error.__traceback__)
+            if isinstance(chain, MemoryError) or type(chain).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU.
+                return OutOfMemory(
+                    "The worker ran out of memory on this document, and is being replaced. Send the document in parts with "
+                    "page_range, or have the worker given more memory or a lower MINERU_CONCURRENCY."
+                ).with_traceback(error.__traceback__)
+            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+        return None
 
     def _retire(self, response: dict[str, Any]) -> dict[str, Any]:
         """Ask for a new worker once this one has done as many jobs or pages as the operator set."""
@@ -157,7 +197,7 @@ class Handler:
         """What an operator asks of a worker from afar; nothing is parsed."""
         return {
             "probe": {
-                "settings": self._settings.model_dump(mode="json"),
+                "settings": redacted(self._settings.model_dump(mode="json")),
                 "missing_models": {tier: self._engine.missing_models(tier) for tier in choices.TIERS},
                 "jobs": self._jobs,
                 "pages": self._pages,

@@ -5,10 +5,12 @@ line is written, whatever field they came in.
 """
 
 import logging
+import os
 import re
 import sys
-from collections.abc import Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -68,6 +70,39 @@ def configure(settings: Settings, secrets: Iterable[str] = ()) -> None:
     adopt_logging(libraries_level(settings))
 
 
+def outlive_readers() -> None:
+    """Have standard output and error lead nowhere once nobody reads them, so that a job is not lost for a line about it."""
+    sys.stdout, sys.stderr = _Outliving(sys.stdout), _Outliving(sys.stderr)
+
+
+class _Outliving:
+    """A text stream whose reader may go away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._nowhere_if_broken():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._nowhere_if_broken():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _nowhere_if_broken(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 def libraries_level(settings: Settings) -> str:
     """The least level at which libraries may speak: warning, so that a job's own lines are not lost among theirs."""
     return "warning" if settings.log_level == "info" else settings.log_level
@@ -118,14 +153,15 @@ def _platform_order(_: Any, __: str, event: Event) -> Event:
 
 
 def _redact_values(_: Any, __: str, event: Event) -> Event:
-    return {name: _redacted(value) for name, value in event.items()}
+    return {name: redacted(value) for name, value in event.items()}
 
 
-def _redacted(value: Any) -> Any:
+def redacted(value: Any) -> Any:
+    """The value with every text in it redacted; a tuple becomes a list."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {name: _redacted(item) for name, item in value.items()}
+        return {name: redacted(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(item) for item in value]
+        return [redacted(item) for item in value]
     return value

@@ -18,7 +18,7 @@ ArchiveFormat = Literal["tar.gz", "zip"]
 SOURCES: Final = ("file_url", "file_b64", "volume_path")
 
 #: MinerU's page range: pages and first-last spans, counted from 1; ``r1`` is the last page, ``r2`` the one before it.
-PAGE_RANGE: Final = re.compile(r"^(all|r?[1-9]\d{0,5}(-r?[1-9]\d{0,5})?(,r?[1-9]\d{0,5}(-r?[1-9]\d{0,5})?)*)?$")
+PAGE_RANGE: Final = re.compile(r"^(all|r?[1-9]\d{0,5}(-r?[1-9]\d{0,5})?(,r?[1-9]\d{0,5}(-r?[1-9]\d{0,5})?)*)?\Z", re.ASCII)
 
 #: Longest value an error repeats back: a file sent as base64 in the wrong field would fill the response.
 SHOWN_CHARACTERS: Final = 80

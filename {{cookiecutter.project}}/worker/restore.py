@@ -55,7 +55,7 @@ class Renewal:
         async with self._renewing:
             stop = self._boot.take_stop()
             if stop is not None:
-                self._keep(asyncio.create_task(sdk.give_up_polls()))
+                sdk.give_up_polls()
                 changed = self._renew()
                 telemetry.stopped(stop.kind, stop.seconds)
                 log.info(

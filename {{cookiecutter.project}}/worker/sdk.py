@@ -2,7 +2,8 @@
 
 The SDK's own ``start`` runs its fitness checks and its serving loop in two ``asyncio.run`` calls and has no place for a
 warm-up between them. This module offers the same steps one by one, so that ``bootstrap`` can take them on one event loop,
-and mends what the SDK loses: a job that arrives during shutdown, and a result whose post fails.
+and mends what the SDK loses: a job that arrives during shutdown, a result whose post fails, and time: the second that it rests
+whenever every place is taken. Where it would ask a platform that fails again and again without a pause, there are pauses.
 
 ``DONE_HERE`` and ``LEFT_OUT`` account for every step of the SDK's own start; a test compares them with the SDK's source, so
 that a step a new release adds is noticed. The releases that the tests pass on are in ``choices.SDK_SUPPORTED``; before 1.10.1
@@ -10,17 +11,21 @@ there is no job mirror, and pings would carry no job ids.
 """
 
 import asyncio
+import functools
 import json
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from worker.log import log
+from worker.pace import Pace
+from worker.places import Places
 
 Job = dict[str, Any]
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
@@ -97,11 +102,20 @@ LOCAL_ARGUMENTS: Final = ("--test_input", "--rp_serve_api")
 #: after a broken connection.
 DELIVERY_PAUSES: Final = (1.0, 3.0, 10.0)
 
-#: Seconds a long poll gets after a freeze: an answer that came meanwhile lies in the kernel, and is read in the first of them.
+#: Seconds one try may take, the SDK's own tries after a 5xx among them: 20 MB at 2 Mbit/s. The SDK would wait for 600.
+DELIVERY_TIMEOUT: Final = 90.0
+
+#: Seconds a long poll gets when the worker is to end: an answer that came meanwhile is read in the first of them.
 POLL_GRACE: Final = 0.1
 
-#: The long polls without an end yet, and the process that pings, if pings are sent.
-_polls: "dict[_Poll, asyncio.Future[list[Any] | None]]" = {}
+#: Seconds an answer that has begun may still take when its poll is to end.
+ANSWER_PATIENCE: Final = 5.0
+
+#: The long polls without an end yet.
+_polls: "dict[_Poll, asyncio.Task[list[Any] | None]]" = {}
+#: The pauses before polls that failed are asked again.
+_pauses: "set[asyncio.Future[None]]" = set()
+#: The process that pings, if pings are sent.
 _heartbeat: list[BaseProcess] = []
 
 #: The SDK writes whole handler outputs to the log at its own default, DEBUG.
@@ -169,8 +183,11 @@ def renew_heartbeat() -> bool:
     return True
 
 
-async def serve(handler: Handler, concurrency: int) -> None:
-    """Take and run jobs on the running event loop until SIGTERM, SIGINT or ``refresh_worker``; then finish those accepted."""
+async def serve(handler: Handler, places: Places) -> None:
+    """Take and run jobs on the running event loop until SIGTERM, SIGINT or ``refresh_worker``; then finish those accepted.
+
+    ``places`` says how many are taken; the handler waits for its turn there.
+    """
     from runpod.serverless.modules import rp_scale
 
     async def handle(job: Job) -> dict[str, Any]:
@@ -178,17 +195,26 @@ async def serve(handler: Handler, concurrency: int) -> None:
         if response.get("refresh_worker"):
             # The platform stops this worker once it has the response; a job taken in between would be lost.
             scaler.kill_worker()
-        return response
+        return _Unprinted(response)
 
-    scaler = rp_scale.JobScaler({"handler": handle, "concurrency_modifier": lambda _: concurrency, "rp_args": {}})
-    scaler.jobs_handler = _run_and_deliver
-    _give_up_polls_at_shutdown(scaler)
+    # More than are ever taken, a job in the queue counted twice as the SDK does: it rests for a second whenever it is full.
+    roomy = 2 * places.most + 1
+    scaler = rp_scale.JobScaler({"handler": handle, "concurrency_modifier": lambda _: roomy, "rp_args": {}})
+    scaler.jobs_handler = functools.partial(_run_and_deliver, places)
+    _ask_with_patience(scaler, places)
     sys.excepthook = rp_scale._handle_uncaught_exception
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, scaler.handle_shutdown, number, None)
     await scaler.run()
     await _finish_what_came_last(scaler)
+
+
+class _Unprinted(dict[str, Any]):
+    """A response that the SDK does not print: it formats every one for lines below the level it logs, 0.1 s for a large one."""
+
+    def __repr__(self) -> str:
+        return f"a response of {len(self)} fields"
 
 
 async def progress(job: Job, update: dict[str, Any]) -> None:
@@ -205,16 +231,25 @@ async def progress(job: Job, update: dict[str, Any]) -> None:
         await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": update}, job)
 
 
-async def _run_and_deliver(session: Any, config: dict[str, Any], job: Job) -> None:
-    """Run the handler on one job and post what it gives, in place of the SDK's ``handle_job``."""
+async def _run_and_deliver(places: Places, session: Any, config: dict[str, Any], job: Job) -> None:
+    """Run the handler on one job and post what it gives, in place of the SDK's ``handle_job``.
+
+    That the worker is to be replaced is said with the last result: the platform may stop the worker as soon as it hears it.
+    """
     from runpod.serverless.modules import rp_http, rp_job
 
-    result = await rp_job.run_job(config["handler"], job)
-    url = rp_http.JOB_DONE_URL.replace("$ID", job["id"]) + "&isStream=false"
-    body = json.dumps(result, ensure_ascii=False)
-    refusal = await _post(session, url, body, job["id"])
-    if refusal is not None:
-        await _report_loss(session, url, job["id"], f"{len(body.encode())} bytes: {refusal}")
+    try:
+        result = await rp_job.run_job(config["handler"], job)
+        places.replaced |= result.pop("stopPod", False)
+        if places.replaced and await places.is_last(job["id"]):
+            result["stopPod"] = True
+        url = rp_http.JOB_DONE_URL.replace("$ID", job["id"]) + "&isStream=false"
+        body = json.dumps(result, ensure_ascii=False)
+        refusal = await _post(session, url, body, job["id"])
+        if refusal is not None:
+            await _report_loss(session, url, job["id"], f"{len(body.encode())} bytes: {refusal}")
+    finally:
+        places.let_go(job["id"])
 
 
 async def _report_loss(session: Any, url: str, job_id: str, reason: str) -> None:
@@ -234,7 +269,8 @@ async def _post(session: Any, url: str, body: str, job_id: str) -> str | None:
     reason = ""
     for pause in (*DELIVERY_PAUSES, None):
         try:
-            await rp_http._transmit(session, url, body)
+            async with asyncio.timeout(DELIVERY_TIMEOUT):
+                await rp_http._transmit(session, url, body)
         except aiohttp.ClientResponseError as error:
             reason = f"status {error.status}"
             if error.status < 500 and error.status != 429:
@@ -249,75 +285,168 @@ async def _post(session: Any, url: str, body: str, job_id: str) -> str | None:
     return reason
 
 
-def _give_up_polls_at_shutdown(scaler: Any) -> None:
-    """Let the two long polls race the shutdown event.
+def _ask_with_patience(scaler: Any, places: Places) -> None:
+    """Put our own waits around the two long polls: for a free place, after failures, and none once the worker shuts down.
 
     The SDK waits for both to return, up to 90 s, and loses a job that arrives meanwhile (seen on 1.7.13 to 1.12.0).
     """
     from runpod.serverless.modules import rp_job
 
     take, stop = scaler.jobs_fetcher, scaler.stop_signals_fetcher
-    scaler.jobs_fetcher = lambda session, count: _unless_shutting_down(scaler, _unless_given_up(take, session, count))
+    jobs, signals = Pace("jobs"), Pace("stop signals")
+    stopping: set[asyncio.Task[bool]] = set()
+
+    def stops_late(job_id: str) -> None:
+        task = asyncio.create_task(scaler.stop_job(job_id))
+        stopping.add(task)
+        task.add_done_callback(stopping.discard)
+
+    scaler.jobs_fetcher = lambda session, _: _take(scaler, places, jobs, take, session)
     if rp_job._job_stop_url() is not None:
         # Left alone where there is no stop channel: the SDK recognises its own fetcher, and does not poll.
-        scaler.stop_signals_fetcher = lambda session: _unless_shutting_down(scaler, _unless_given_up(stop, session))
+        scaler.stop_signals_fetcher = lambda session: _ask(scaler, signals, _Poll(session, stops_late), stop)
 
 
-async def _unless_shutting_down(scaler: Any, poll: Awaitable[list[Any] | None]) -> list[Any]:
-    """The poll's answer, or an empty one as soon as the worker shuts down."""
-    polling = asyncio.ensure_future(poll)
-    shutdown = asyncio.ensure_future(scaler._shutdown_event.wait())
+async def _take(scaler: Any, places: Places, pace: Pace, fetch: Fetch, session: Any) -> list[Any]:
+    """The jobs of one poll, for which there are places; none, at once, where one had to be waited for."""
+    wanted = places.wanted()
+    if not wanted:
+        return await _unless_shutting_down(scaler, places.changed())
+    begun = time.monotonic()
+
+    def comes_late(job: Job) -> None:
+        places.took([job["id"]], time.monotonic() - begun)
+        scaler.jobs_queue.put_nowait(job)
+        scaler.job_progress.add(job)
+
+    jobs = await _ask(scaler, pace, _Poll(session, comes_late), fetch, wanted)
+    places.took([job["id"] for job in jobs], time.monotonic() - begun)
+    return jobs
+
+
+async def _ask(scaler: Any, pace: Pace, poll: "_Poll", fetch: Fetch, *arguments: int) -> list[Any]:
+    """The answer of one long poll; an empty one after a pause where it failed, or came back empty at once."""
+    begun = time.monotonic()
+
+    async def until_shutdown() -> list[Any] | None:
+        with _ended_by(scaler._shutdown_event.wait(), poll):
+            return await fetch(poll, *arguments)
+
     try:
-        await asyncio.wait((polling, shutdown), return_when=asyncio.FIRST_COMPLETED)
-        return (polling.result() or []) if polling.done() else []
+        answer = await _unless_given_up(until_shutdown(), poll) or []
+        pause = pace.answered(poll.status, time.monotonic() - begun, found=bool(answer))
+    except Exception as error:
+        answer = []
+        pause = pace.failed(_reason(error), time.monotonic() - begun, poll.status)
+    if pause:
+        await _unless_shutting_down(scaler, _pause(pause, pace))
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    """Why a request failed, alike for alike failures and without its address."""
+    status = getattr(error, "status", None)
+    return f"status {status}" if status else f"{type(error).__name__}: {error}"
+
+
+async def _pause(seconds: float, pace: Pace) -> None:
+    """Wait; ``give_up_polls`` ends it, and makes the next pauses short again."""
+    pause = asyncio.ensure_future(asyncio.sleep(seconds))
+    _pauses.add(pause)
+    try:
+        await asyncio.wait({pause})
+        if pause.cancelled():
+            pace.restart()
     finally:
-        for task in (polling, shutdown):
+        pause.cancel()
+        _pauses.discard(pause)
+
+
+async def _unless_shutting_down(scaler: Any, wait: Coroutine[Any, Any, None]) -> list[Any]:
+    """Return when ``wait`` is over, or as soon as the worker shuts down: no jobs."""
+    waits = [asyncio.create_task(each) for each in (wait, scaler._shutdown_event.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
             task.cancel()
+    return []
 
 
-async def _unless_given_up(fetch: Fetch, session: Any, *arguments: int) -> list[Any] | None:
-    """The answer of one long poll by a fetcher of the SDK; None once ``give_up_polls`` has ended it."""
-    poll = _Poll(session)
-    polling = asyncio.ensure_future(fetch(poll, *arguments))
-    _polls[poll] = polling
+async def _unless_given_up(fetching: Coroutine[Any, Any, list[Any] | None], poll: "_Poll") -> list[Any] | None:
+    """The answer of one long poll by a fetcher of the SDK; None once it has been given up, and then it goes on by itself."""
+    _polls[poll] = polling = asyncio.create_task(fetching)
+    polling.add_done_callback(lambda _: _polls.pop(poll, None))
+    given_up = asyncio.create_task(poll.given_up.wait())
     try:
-        await asyncio.wait({polling})
+        await asyncio.wait((polling, given_up), return_when=asyncio.FIRST_COMPLETED)
+        if not polling.done():
+            polling.add_done_callback(poll.answered_late)
+            return None
         return None if polling.cancelled() else polling.result()
-    finally:
-        del _polls[poll]
+    except asyncio.CancelledError:
         polling.cancel()
+        raise
+    finally:
+        given_up.cancel()
 
 
 class _Poll:
-    """What a fetcher of the SDK takes for its session; knows whether the answer has begun to come."""
+    """What a fetcher of the SDK takes for its session; ``comes_late`` gets each part of an answer after it was given up."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, comes_late: Callable[[Any], object]) -> None:
         self._session = session
-        self.answered = False
+        self._comes_late = comes_late
+        self.given_up = asyncio.Event()
+        #: The status of the answer; None until it begins to come.
+        self.status: int | None = None
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncIterator[Any]:
         async with self._session.get(url) as response:
-            self.answered = True
+            self.status = response.status
             yield response
 
-    def forget_names(self) -> None:
-        """Have the names of hosts resolved anew."""
+    def answered_late(self, polling: "asyncio.Task[list[Any] | None]") -> None:
+        """Hand on what came; a poll that failed brought nothing."""
+        if not polling.cancelled() and not polling.exception():
+            for part in polling.result() or []:
+                self._comes_late(part)
+
+    def give_up(self) -> None:
+        """Have it asked anew, with the names of hosts resolved anew."""
         self._session.connector.clear_dns_cache()
+        self.given_up.set()
 
 
-async def give_up_polls() -> None:
-    """End the long polls in the air, so that the SDK asks anew; for a process that was frozen.
+def give_up_polls() -> None:
+    """Have the SDK ask anew, beside the long polls in the air; for a process that was frozen.
 
-    The platform may have forgotten them, or the network their connections: a job would come over neither, for up to 90 s. One
-    whose answer has begun is left alone: it may bring a job.
+    The platform may have forgotten them, or the network their connections: a job would come over neither, for up to 90 s. They
+    are not ended, since a job may be on its way over them all the same.
     """
-    in_the_air = dict(_polls)
-    await asyncio.sleep(POLL_GRACE)
-    for poll, polling in in_the_air.items():
-        if not poll.answered:
-            poll.forget_names()
-            polling.cancel()
+    for pause in _pauses:
+        pause.cancel()
+    for poll in list(_polls):
+        poll.give_up()
+
+
+@contextmanager
+def _ended_by(wait: Coroutine[Any, Any, object], poll: "_Poll") -> Iterator[None]:
+    """Have one long poll end when ``wait`` is over. An answer that is on its way by then may bring a job, and is waited for."""
+
+    async def end() -> None:
+        await wait
+        await asyncio.sleep(POLL_GRACE)
+        if poll.status is not None:
+            await asyncio.sleep(ANSWER_PATIENCE)
+        _polls[poll].cancel()
+
+    ending = asyncio.create_task(end())
+    try:
+        yield
+    finally:
+        ending.cancel()
 
 
 async def _finish_what_came_last(scaler: Any) -> None:

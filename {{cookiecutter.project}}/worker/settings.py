@@ -57,6 +57,13 @@ class Settings(BaseSettings):
 
     # Serving.
     concurrency: int = Field(choices.CONCURRENCY, ge=1, le=64, description="Documents parsed at the same time by one worker.")
+    look_ahead: int = Field(
+        1,
+        ge=0,
+        le=4,
+        description="Jobs taken while every place is busy, as long as jobs take under 5 s. 0 takes none: for several workers and "
+        "documents of mixed lengths. Off with MINERU_REFRESH_AFTER_….",
+    )
     job_timeout: float = Field(
         0,
         ge=0,
@@ -171,6 +178,11 @@ class Settings(BaseSettings):
     def warmup_mode(self) -> Warmup:
         """How to warm up, with the founding worker's switch taken into account."""
         return "skip" if self.skip_warmup else self.warmup
+
+    @property
+    def jobs_ahead(self) -> int:
+        """Most jobs to have at hand; none where the worker is to leave after so much work, since they would be too much."""
+        return 0 if self.refresh_after_jobs or self.refresh_after_pages else self.look_ahead
 
     @property
     def models_dir(self) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.choices import SUFFIXES
 from worker.errors import InvalidRequest, SourceFailed
-from worker.limits import too_large
+from worker.limits import check_unpacked, too_large
 from worker.request import Request
 from worker.settings import MB, Settings
 
@@ -80,7 +80,7 @@ async def fetch(request: Request, folder: Path, settings: Settings, identify: Id
         else:
             path = await asyncio.to_thread(_link, request.volume_path or "", request.file_name, folder, settings)
             origin = request.volume_path or ""
-        return await asyncio.to_thread(_identified, path, origin, identify, from_url=request.file_url is not None)
+        return await asyncio.to_thread(_identified, path, origin, settings, identify, from_url=request.file_url is not None)
     except OSError as error:
         raise SourceFailed(f"The document cannot be read or stored on the worker's disk: {error.strerror or error}.") from error
 
@@ -167,11 +167,12 @@ def local_name(*hints: str | None) -> str:
     return "document"
 
 
-def _identified(path: Path, origin: str, identify: Identify, *, from_url: bool) -> Document:
+def _identified(path: Path, origin: str, settings: Settings, identify: Identify, *, from_url: bool) -> Document:
     """The file at ``path`` as a document of a supported format; its content decides, its ending hints."""
     size = path.stat().st_size
     if not size:
         raise SourceFailed("The document is empty: 0 bytes came.")
+    check_unpacked(path, settings)
     try:
         suffix = identify(path)
     except (OSError, ImportError):
