@@ -52,13 +52,14 @@ format: $(VENV)/dev.txt  ## Format the template's own code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: $(VENV)/dev.txt  ## Measure one render, a worker against what it wraps, and a boot with vLLM; 20 minutes
+benchmark: $(VENV)/dev.txt  ## Measure one render, a worker against what it wraps, a boot with vLLM, and a restore; 25 minutes
 	$(BIN)/python benchmarks/render.py
 	@rm -rf build/benchmark
 	$(RENDER) build/benchmark
 	$(MAKE) --no-print-directory -C build/benchmark/mineru-worker "$(CURDIR)/build/worker-venv/cpu.txt" VENV="$(CURDIR)/build/worker-venv"
 	PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/worker-venv/bin/python benchmarks/serving.py
 	@test ! -x build/engine-venv/bin/python || PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/engine-venv/bin/python benchmarks/engine.py
+	PYTHONPATH="$(CURDIR)/build/benchmark/mineru-worker" build/worker-venv/bin/python benchmarks/freeze.py
 
 lock: $(VENV)/dev.txt  ## Bring every lock up to its pyproject.toml; UPGRADE=1 takes newer versions
 	$(BIN)/python tools/locks.py $(if $(UPGRADE),--upgrade)

@@ -11,7 +11,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-Unit = Literal["s", "ms", "pages/s"]
+Unit = Literal["s", "ms", "ms/s", "MB", "pages/s"]
 
 
 @dataclass(frozen=True)
