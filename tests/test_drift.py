@@ -190,15 +190,8 @@ COMPOSED = {
     "serve": "one_by_one or batches or sigterm or replaced or soon_as",
     "_run_and_deliver": "one_by_one or refused or soon_as or last_result",
     "_report_loss": "refused or never_arrives",
-    "_ask_with_patience": "one_by_one or idle or stop_signal",
+    "_ask_with_patience": "one_by_one or idle or stop_signal or given_up",
     "_take": "one_by_one or soon_as or next_job or backlog or given_up",
-    "_ask": "one_by_one or pauses or idle or fails",
-    "_reason": "pauses",
-    "_pause": "pause",
-    "_unless_shutting_down": "one_by_one or shutdown or idle or sigterm or soon_as",
-    "_unless_given_up": "given_up",
-    "_ended_by": "idle or on_its_way",
-    "give_up_polls": "given_up or pause",
     "_finish_what_came_last": "loops_end",
 }
 

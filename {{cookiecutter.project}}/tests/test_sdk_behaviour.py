@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from ops.wire import Settings
 #: A worker like bootstrap's, with a handler that does as the job says and tells whether it runs on the loop that warmed up.
 PROGRAM = """
 import asyncio, os
-from worker import places, sdk
+from worker import places, polls, sdk
 
 sdk.DELIVERY_PAUSES = (0.1, 0.1)
 sdk.DELIVERY_TIMEOUT = 1.5
@@ -42,7 +43,7 @@ async def main():
             await sdk.progress(job, wish["progress"])
         if "give_up_polls" in wish:
             await asyncio.sleep(wish["give_up_polls"])
-            sdk.give_up_polls()
+            polls.give_up()
         if "renew_heartbeat" in wish:
             wish["renew_heartbeat"] = sdk.renew_heartbeat()
         await asyncio.sleep(wish.get("seconds", 0))
@@ -126,11 +127,11 @@ async def test_a_job_that_comes_as_the_loops_end_is_finished() -> None:
 async def test_a_wait_that_a_shutdown_ends_leaves_nothing_behind() -> None:
     from runpod.serverless.modules import rp_scale
 
-    from worker import sdk
+    from worker import polls
 
     scaler = rp_scale.JobScaler({"handler": None})
     scaler.handle_shutdown(signal.SIGTERM, None)
-    assert await sdk._unless_shutting_down(scaler, asyncio.sleep(60)) == []
+    assert await polls.unless_ended(scaler._shutdown_event, asyncio.sleep(60)) == []
     await asyncio.sleep(0.1)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -358,16 +359,16 @@ async def test_a_platform_that_does_not_hold_polls_is_asked_with_pauses(
 
 
 async def test_a_pause_ends_with_a_freeze_and_with_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worker import pace, sdk
+    from worker import pace, polls
 
     monkeypatch.setattr(pace, "FIRST", 60)
     monkeypatch.setattr(pace, "LONGEST", 60)
     asked = pace.Pace("jobs")
-    pausing = asyncio.create_task(sdk._pause(asked.failed("status 500", 0), asked))
+    pausing = asyncio.create_task(polls._pause(asked.failed("status 500", 0), asked))
     await asyncio.sleep(0)
-    sdk.give_up_polls()
+    polls.give_up()
     await asyncio.wait_for(pausing, 1)
-    assert sdk._pauses == set()
+    assert polls._pauses == set()
 
 
 async def test_a_result_post_that_stalls_is_sent_again(control_plane: ControlPlane, worker: LocalWorker) -> None:
@@ -387,6 +388,33 @@ async def test_polls_that_are_given_up_are_asked_anew(control_plane: ControlPlan
         await worker.line("Job stopped.", 20)
 
 
+async def test_what_comes_over_polls_given_up_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from runpod.serverless.modules import rp_job, rp_scale
+
+    from worker import places, polls, sdk
+
+    answered, session = asyncio.Event(), SimpleNamespace(connector=SimpleNamespace(clear_dns_cache=lambda: None))
+
+    async def fetch(_: Any, count: int = 0) -> list[Any]:
+        await answered.wait()
+        return [{"id": "late"}] if count else ["stopped"]
+
+    monkeypatch.setattr(rp_job, "JOB_GET_URL", "http://platform/v2/e/job-take/w?gpu=x")
+    scaler, here = rp_scale.JobScaler({"handler": None}), places.Places(1)
+    scaler.jobs_fetcher = scaler.stop_signals_fetcher = fetch
+    scaler.jobs_tasks["stopped"] = task = asyncio.create_task(asyncio.sleep(60))
+    sdk._ask_with_patience(scaler, here)
+    asking = [asyncio.create_task(asked) for asked in (scaler.jobs_fetcher(session, 1), scaler.stop_signals_fetcher(session))]
+    await asyncio.sleep(0.05)
+    polls.give_up()
+    assert [await asked for asked in asking] == [[], []]
+    answered.set()
+    await asyncio.wait({task}, timeout=5)
+    assert (task.cancelled(), scaler.jobs_queue.get_nowait(), here.wanted()) == (True, {"id": "late"}, 0)
+    assert scaler.job_progress.get_job_count() == 1
+    scaler.job_progress.clear()
+
+
 async def test_a_job_that_comes_over_a_poll_given_up_is_run(control_plane: ControlPlane, ahead: LocalWorker) -> None:
     giving_up = await running(control_plane.submit({"give_up_polls": 0}))
     await giving_up.finished(20)
@@ -399,8 +427,9 @@ async def test_a_heartbeat_that_died_is_started_again_and_carries_jobs(control_p
     assert (await control_plane.submit({"renew_heartbeat": True}).finished(20)).output["renew_heartbeat"] is False
     os.kill(child, signal.SIGKILL)
     await asyncio.sleep(0.2)
-    job = control_plane.submit({"renew_heartbeat": True, "seconds": 60})
-    await worker.record.until(lambda record: bool(record.pings) and record.pings[-1].job_ids == (job.id,), 40)
+    assert (await control_plane.submit({"renew_heartbeat": True}).finished(20)).output["renew_heartbeat"] is True
+    job = control_plane.submit({"seconds": 60})
+    await worker.record.until(lambda record: bool(record.pings) and record.pings[-1].job_ids == (job.id,), 20)
 
 
 async def test_killed_and_started_again_it_takes_jobs_again(control_plane: ControlPlane, start: Start) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from worker import result, sdk, telemetry
+from worker import polls, result, sdk, telemetry
 from worker.boot import Boot
 from worker.errors import Garbled
 from worker.log import log
@@ -55,7 +55,7 @@ class Renewal:
         async with self._renewing:
             stop = self._boot.take_stop()
             if stop is not None:
-                sdk.give_up_polls()
+                polls.give_up()
                 changed = self._renew()
                 telemetry.stopped(stop.kind, stop.seconds)
                 log.info(

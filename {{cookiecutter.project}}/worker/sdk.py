@@ -18,18 +18,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
+from worker import polls
 from worker.log import log
 from worker.pace import Pace
 from worker.places import Places
+from worker.polls import Fetch, Poll
 
 Job = dict[str, Any]
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
-Fetch = Callable[..., Awaitable[list[Any] | None]]
 
 #: The steps of the SDK's own start that are taken here, and by which function.
 DONE_HERE: Final = {
@@ -105,16 +105,6 @@ DELIVERY_PAUSES: Final = (1.0, 3.0, 10.0)
 #: Seconds one try may take, the SDK's own tries after a 5xx among them: 20 MB at 2 Mbit/s. The SDK would wait for 600.
 DELIVERY_TIMEOUT: Final = 90.0
 
-#: Seconds a long poll gets when the worker is to end: an answer that came meanwhile is read in the first of them.
-POLL_GRACE: Final = 0.1
-
-#: Seconds an answer that has begun may still take when its poll is to end.
-ANSWER_PATIENCE: Final = 5.0
-
-#: The long polls without an end yet.
-_polls: "dict[_Poll, asyncio.Task[list[Any] | None]]" = {}
-#: The pauses before polls that failed are asked again.
-_pauses: "set[asyncio.Future[None]]" = set()
 #: The process that pings, if pings are sent.
 _heartbeat: list[BaseProcess] = []
 
@@ -294,159 +284,29 @@ def _ask_with_patience(scaler: Any, places: Places) -> None:
 
     take, stop = scaler.jobs_fetcher, scaler.stop_signals_fetcher
     jobs, signals = Pace("jobs"), Pace("stop signals")
-    stopping: set[asyncio.Task[bool]] = set()
-
-    def stops_late(job_id: str) -> None:
-        task = asyncio.create_task(scaler.stop_job(job_id))
-        stopping.add(task)
-        task.add_done_callback(stopping.discard)
-
     scaler.jobs_fetcher = lambda session, _: _take(scaler, places, jobs, take, session)
     if rp_job._job_stop_url() is not None:
         # Left alone where there is no stop channel: the SDK recognises its own fetcher, and does not poll.
-        scaler.stop_signals_fetcher = lambda session: _ask(scaler, signals, _Poll(session, stops_late), stop)
+        scaler.stop_signals_fetcher = lambda session: polls.ask(
+            scaler._shutdown_event, signals, Poll(session, scaler.stop_job), stop
+        )
 
 
 async def _take(scaler: Any, places: Places, pace: Pace, fetch: Fetch, session: Any) -> list[Any]:
     """The jobs of one poll, for which there are places; none, at once, where one had to be waited for."""
     wanted = places.wanted()
     if not wanted:
-        return await _unless_shutting_down(scaler, places.changed())
+        return await polls.unless_ended(scaler._shutdown_event, places.changed())
     begun = time.monotonic()
 
-    def comes_late(job: Job) -> None:
+    async def comes_late(job: Job) -> None:
         places.took([job["id"]], time.monotonic() - begun)
-        scaler.jobs_queue.put_nowait(job)
+        await scaler.jobs_queue.put(job)
         scaler.job_progress.add(job)
 
-    jobs = await _ask(scaler, pace, _Poll(session, comes_late), fetch, wanted)
+    jobs = await polls.ask(scaler._shutdown_event, pace, Poll(session, comes_late), fetch, wanted)
     places.took([job["id"] for job in jobs], time.monotonic() - begun)
     return jobs
-
-
-async def _ask(scaler: Any, pace: Pace, poll: "_Poll", fetch: Fetch, *arguments: int) -> list[Any]:
-    """The answer of one long poll; an empty one after a pause where it failed, or came back empty at once."""
-    begun = time.monotonic()
-
-    async def until_shutdown() -> list[Any] | None:
-        with _ended_by(scaler._shutdown_event.wait(), poll):
-            return await fetch(poll, *arguments)
-
-    try:
-        answer = await _unless_given_up(until_shutdown(), poll) or []
-        pause = pace.answered(poll.status, time.monotonic() - begun, found=bool(answer))
-    except Exception as error:
-        answer = []
-        pause = pace.failed(_reason(error), time.monotonic() - begun, poll.status)
-    if pause:
-        await _unless_shutting_down(scaler, _pause(pause, pace))
-    return answer
-
-
-def _reason(error: Exception) -> str:
-    """Why a request failed, alike for alike failures and without its address."""
-    status = getattr(error, "status", None)
-    return f"status {status}" if status else f"{type(error).__name__}: {error}"
-
-
-async def _pause(seconds: float, pace: Pace) -> None:
-    """Wait; ``give_up_polls`` ends it, and makes the next pauses short again."""
-    pause = asyncio.ensure_future(asyncio.sleep(seconds))
-    _pauses.add(pause)
-    try:
-        await asyncio.wait({pause})
-        if pause.cancelled():
-            pace.restart()
-    finally:
-        pause.cancel()
-        _pauses.discard(pause)
-
-
-async def _unless_shutting_down(scaler: Any, wait: Coroutine[Any, Any, None]) -> list[Any]:
-    """Return when ``wait`` is over, or as soon as the worker shuts down: no jobs."""
-    waits = [asyncio.create_task(each) for each in (wait, scaler._shutdown_event.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waits:
-            task.cancel()
-    return []
-
-
-async def _unless_given_up(fetching: Coroutine[Any, Any, list[Any] | None], poll: "_Poll") -> list[Any] | None:
-    """The answer of one long poll by a fetcher of the SDK; None once it has been given up, and then it goes on by itself."""
-    _polls[poll] = polling = asyncio.create_task(fetching)
-    polling.add_done_callback(lambda _: _polls.pop(poll, None))
-    given_up = asyncio.create_task(poll.given_up.wait())
-    try:
-        await asyncio.wait((polling, given_up), return_when=asyncio.FIRST_COMPLETED)
-        if not polling.done():
-            polling.add_done_callback(poll.answered_late)
-            return None
-        return None if polling.cancelled() else polling.result()
-    except asyncio.CancelledError:
-        polling.cancel()
-        raise
-    finally:
-        given_up.cancel()
-
-
-class _Poll:
-    """What a fetcher of the SDK takes for its session; ``comes_late`` gets each part of an answer after it was given up."""
-
-    def __init__(self, session: Any, comes_late: Callable[[Any], object]) -> None:
-        self._session = session
-        self._comes_late = comes_late
-        self.given_up = asyncio.Event()
-        #: The status of the answer; None until it begins to come.
-        self.status: int | None = None
-
-    @asynccontextmanager
-    async def get(self, url: str) -> AsyncIterator[Any]:
-        async with self._session.get(url) as response:
-            self.status = response.status
-            yield response
-
-    def answered_late(self, polling: "asyncio.Task[list[Any] | None]") -> None:
-        """Hand on what came; a poll that failed brought nothing."""
-        if not polling.cancelled() and not polling.exception():
-            for part in polling.result() or []:
-                self._comes_late(part)
-
-    def give_up(self) -> None:
-        """Have it asked anew, with the names of hosts resolved anew."""
-        self._session.connector.clear_dns_cache()
-        self.given_up.set()
-
-
-def give_up_polls() -> None:
-    """Have the SDK ask anew, beside the long polls in the air; for a process that was frozen.
-
-    The platform may have forgotten them, or the network their connections: a job would come over neither, for up to 90 s. They
-    are not ended, since a job may be on its way over them all the same.
-    """
-    for pause in _pauses:
-        pause.cancel()
-    for poll in list(_polls):
-        poll.give_up()
-
-
-@contextmanager
-def _ended_by(wait: Coroutine[Any, Any, object], poll: "_Poll") -> Iterator[None]:
-    """Have one long poll end when ``wait`` is over. An answer that is on its way by then may bring a job, and is waited for."""
-
-    async def end() -> None:
-        await wait
-        await asyncio.sleep(POLL_GRACE)
-        if poll.status is not None:
-            await asyncio.sleep(ANSWER_PATIENCE)
-        _polls[poll].cancel()
-
-    ending = asyncio.create_task(end())
-    try:
-        yield
-    finally:
-        ending.cancel()
 
 
 async def _finish_what_came_last(scaler: Any) -> None:
