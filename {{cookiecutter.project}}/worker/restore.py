@@ -105,8 +105,8 @@ class Renewal:
         if alike < ALIKE:
             log.error("the self-test failed, the worker is to be replaced", alike=round(alike, 2), read=text[:200])
             self._garbled = Garbled(
-                f"This worker was frozen and came back damaged: a known page reads only {alike:.0%} as before. The worker is being "
-                "replaced; send the document again."
+                f"This worker was frozen and came back damaged: only {round(alike * 100)} % of a known page reads as before. The "
+                "worker is being replaced; send the document again."
             )
 
     def _keep(self, task: asyncio.Task[None]) -> None:

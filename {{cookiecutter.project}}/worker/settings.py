@@ -61,8 +61,8 @@ class Settings(BaseSettings):
         1,
         ge=0,
         le=4,
-        description="Jobs taken while every place is busy, as long as jobs take under 5 s. 0 takes none: for several workers and "
-        "documents of mixed lengths. Off with MINERU_REFRESH_AFTER_….",
+        description="Jobs taken while every place is busy, as long as more wait and each takes under 5 s. 0 takes none: for "
+        "several workers and documents of mixed lengths. Off with MINERU_REFRESH_AFTER_….",
     )
     job_timeout: float = Field(
         0,
