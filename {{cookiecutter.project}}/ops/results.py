@@ -84,7 +84,7 @@ def _unpacked(archive: Path, described: dict[str, Any], folder: Path) -> list[Pa
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(contents, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, KeyError) as error:  # KeyError: a link to a member that is not there.
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError, RecursionError) as error:  # Links to nowhere, and in a ring.
         raise ClientError(f"The result's archive cannot be unpacked: {error}.") from error
     files = [path for path in sorted(contents.rglob("*")) if path.is_file() and not path.is_symlink()]
     return [_move(path, folder, Path(*path.relative_to(contents).parts[1:])) for path in files]
