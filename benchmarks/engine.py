@@ -8,7 +8,6 @@ everything runs on this machine's processor, with the tiny model of ``ops/tiny_v
 
 import argparse
 import asyncio
-import base64
 import shutil
 import tempfile
 import time
@@ -21,7 +20,6 @@ from ops import cpu_engine  # type: ignore[import-not-found]
 from ops.control_plane import ControlPlane  # type: ignore[import-not-found]
 from ops.local_worker import LocalWorker  # type: ignore[import-not-found]
 from ops.wire import Settings  # type: ignore[import-not-found]
-from PIL import Image  # type: ignore[import-not-found]
 
 #: Seconds a boot may take that compiles everything anew.
 BOOT = 900
@@ -61,19 +59,11 @@ async def boot_and_first_job(home: Path, name: str) -> tuple[float, float]:
             await worker.wait_ready(BOOT)
             booted = time.monotonic() - begun
             begun = time.monotonic()
-            job = await control_plane.submit({**page(), "tier": "standard"}).finished(BOOT)
+            job = await control_plane.submit({**cpu_engine.scan(1), "tier": "standard"}).finished(BOOT)
             answered = time.monotonic() - begun
     if job.error or job.output["markdown"] != cpu_engine.MARKDOWN:
         raise SystemExit(f"The worker with {name} did not parse the page: {job.error or job.output}")
     return booted, answered
-
-
-def page() -> dict[str, str]:
-    """A job's input: a page that the model has to read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scan.pdf"
-        Image.new("RGB", (640, 800), "white").save(path)
-        return {"file_b64": base64.b64encode(path.read_bytes()).decode(), "file_name": path.name}
 
 
 async def measure(repetitions: int) -> list[Figure]:

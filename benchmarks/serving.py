@@ -8,7 +8,6 @@ tier. What is compared takes turns within one run, so that the machine's other w
 
 import argparse
 import asyncio
-import base64
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import Figure, cpu_seconds_of, median, percentile95, show
+from ops.client import job_input  # type: ignore[import-not-found]
 from ops.control_plane import ControlPlane  # type: ignore[import-not-found]
 from ops.local_worker import PROJECT, LocalWorker  # type: ignore[import-not-found]
 from pypdf import PdfReader, PdfWriter  # type: ignore[import-not-found]
@@ -79,7 +79,7 @@ def document(pages: int, folder: Path) -> Path:
 
 def sent(path: Path) -> dict[str, Any]:
     """A job's input with the document inside it."""
-    return {"file_b64": base64.b64encode(path.read_bytes()).decode("ascii"), "file_name": path.name}
+    return dict(job_input(path.read_bytes(), path.name))
 
 
 # Both sides.

@@ -1,7 +1,6 @@
 """``python -m ops``: run a worker on this machine, give it documents, see what comes out."""
 
 import asyncio
-import base64
 import errno
 import importlib
 import importlib.util
@@ -18,7 +17,7 @@ from rich.markup import escape
 
 from ops import chart, findings, serving, show, snapshots
 from ops import coldstart as experiments
-from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client, ClientError
+from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client, ClientError, job_input
 from ops.control_plane import ControlPlane
 from ops.local_worker import DEFAULTS, PROJECT, LocalWorker, WorkerError
 from ops.parsing import parse_files
@@ -84,7 +83,7 @@ async def _serve(port: int, workers: int, variables: dict[str, str]) -> None:
 def _introduce(control_plane: ControlPlane) -> None:
     """Print where the API is, and two ways to use it that can be copied as they are."""
     other = "" if control_plane.url == LOCAL_URL else f" --url {control_plane.url}"
-    table = {"file_b64": base64.b64encode(b"tide,metres\nhigh,4.9\nlow,0.6\n").decode(), "file_name": "tides.csv"}
+    table = job_input(b"tide,metres\nhigh,4.9\nlow,0.6\n", "tides.csv")
     body = json.dumps({"input": table if "csv" in choices.SUFFIXES else {"probe": True}})
     show.console.print(f"[bold]Job API[/bold] {control_plane.endpoint_url}", "From another terminal:", sep="\n", end="\n\n")
     commands = (f"{_python()} -m ops parse samples/letter.docx{other}", f"curl {control_plane.endpoint_url}/runsync -d '{body}'")

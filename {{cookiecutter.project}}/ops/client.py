@@ -30,6 +30,11 @@ REQUEST_TIMEOUT: Final = 120
 OnStatus = Callable[[dict[str, Any]], object]
 
 
+def job_input(content: bytes, name: str, **options: Any) -> dict[str, Any]:
+    """A job's input that holds a document itself, as base64; ``options`` are further fields of it."""
+    return {"file_b64": base64.b64encode(content).decode("ascii"), "file_name": name, **options}
+
+
 class ClientError(RuntimeError):
     """The document was not parsed; the message says why and what would help."""
 
@@ -119,8 +124,7 @@ class Client:
             content = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
             raise ClientError(f"{path} cannot be read: {error.strerror}.") from error
-        encoded = base64.b64encode(content).decode("ascii")
-        job_id = await self.submit({"file_b64": encoded, "file_name": path.name, **(options or {})})
+        job_id = await self.submit(job_input(content, path.name, **(options or {})))
         try:
             return await self.wait(job_id, on_status)
         except asyncio.CancelledError:

@@ -5,7 +5,6 @@ worker is then asked again while it is warm, as the measure for the others.
 """
 
 import asyncio
-import base64
 import string
 import sys
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ops.client import Answer, Client, ClientError
+from ops.client import Answer, Client, ClientError, job_input
 from ops.client_side import describe
 from ops.control_plane import ControlPlane
 from ops.findings import Finding, found
@@ -108,7 +107,7 @@ def hosts(wish: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def document(path: Path) -> dict[str, Any]:
     """A job's input: the file, of a PDF its first page, and Markdown only."""
     pages = {"page_range": "1"} if path.suffix == ".pdf" else {}
-    return {"file_b64": base64.b64encode(path.read_bytes()).decode(), "file_name": path.name, "formats": ["markdown"], **pages}
+    return job_input(path.read_bytes(), path.name, formats=["markdown"], **pages)
 
 
 async def run_here(

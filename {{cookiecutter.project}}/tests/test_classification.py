@@ -1,7 +1,6 @@
 """What workers call their boots, against what the platform really did: 200 requests of every kind, under load and stalls."""
 
 import asyncio
-import base64
 import random
 import sys
 from collections import Counter
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from documents import long_pdf, sent
 
+from ops.client import job_input
 from ops.control_plane import ControlPlane
 from ops.freeze import Endpoint, Platform
 from ops.jobs import Status
-from ops.local_worker import DEFAULTS, PROJECT
+from ops.local_worker import DEFAULTS
 from ops.snapshots import MECHANISMS, Mechanism
 
 pytestmark = pytest.mark.skipif(DEFAULTS["MINERU_TIER"] != "flash", reason="the worker of this stack needs models to warm up")
@@ -56,15 +57,8 @@ async def load() -> AsyncIterator[None]:
 
 def documents(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A job of a moment, and one that takes the worker's whole attention for longer."""
-    from pypdf import PdfReader, PdfWriter
-
-    writer = PdfWriter()
-    for _ in range(STALL_PAGES):
-        writer.add_page(PdfReader(PROJECT / "samples" / "report.pdf").pages[1])
-    writer.write(folder / "long.pdf")
-    table = base64.b64encode(b"tide,metres\nhigh,4.9\n").decode()
-    long = base64.b64encode((folder / "long.pdf").read_bytes()).decode()
-    return {"file_b64": table, "file_name": "a.csv"}, {"file_b64": long, "file_name": "a.pdf", "formats": ["markdown"]}
+    table = job_input(b"tide,metres\nhigh,4.9\n", "a.csv")
+    return table, sent(long_pdf(folder, STALL_PAGES), formats=["markdown"])
 
 
 async def lane(number: int, mechanism: Mechanism, jobs: tuple[dict[str, Any], dict[str, Any]]) -> Counter[tuple[str, str]]:

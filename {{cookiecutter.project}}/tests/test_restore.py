@@ -1,7 +1,6 @@
 """What a freeze makes stale: a real worker is stopped, something is taken from it, and the next job is served all the same."""
 
 import asyncio
-import base64
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from documents import SAMPLES, sent
 
 from ops.control_plane import ControlPlane
 from ops.faults import Fault
@@ -32,7 +32,6 @@ from worker.freeze_watch import SHORTEST, TICK, Stop
 from worker.handler import Handler
 from worker.settings import Settings
 
-TABLE = Path(__file__).parent.parent / "samples" / "table.csv"
 RESTORED = Stop("restored", 61.5, ("stood_still",))
 
 #: Seconds of a freeze that is surely told.
@@ -43,7 +42,7 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason=
 
 def table() -> dict[str, object]:
     """A small job."""
-    return {"file_b64": base64.b64encode(TABLE.read_bytes()).decode(), "file_name": TABLE.name}
+    return sent(SAMPLES / "table.csv")
 
 
 # Real freezes.

@@ -1,6 +1,5 @@
 """No secret is told: every way to fail is driven with marked secrets, and all that the worker says is searched for them."""
 
-import base64
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from ops import corpus
+from ops.client import job_input
 from ops.control_plane import ControlPlane
 from ops.faults import Fault
 from ops.local_worker import LocalWorker
@@ -70,7 +70,7 @@ async def worker(control_plane: ControlPlane, refusing: str, tmp_path: Path) -> 
 
 def failures(server: str) -> dict[str, Any]:
     """A job's input for each way to fail, by what is wrong."""
-    document = {"file_b64": base64.b64encode(corpus.sound_pdf()).decode(), "file_name": "one.pdf"}
+    document = job_input(corpus.sound_pdf(), "one.pdf")
     signed = f"X-Amz-Signature={MARK}signature&token={MARK}token"
     return {
         "refused": {"file_url": f"http://user:{MARK}password@{server}/a.pdf?{signed}"},

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from ops import corpus
+from ops.client import job_input
 from ops.control_plane import ControlPlane
 from ops.jobs import Job, Status
 from ops.local_worker import LocalWorker
@@ -60,10 +61,6 @@ def frugal(control_plane: ControlPlane, folder: Path, kilobytes: int = MEMORY) -
     return LocalWorker(control_plane, command=command, environment=environment)
 
 
-def sent(content: bytes, name: str) -> dict[str, object]:
-    return {"file_b64": base64.b64encode(content).decode(), "file_name": name}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def control_plane() -> AsyncIterator[ControlPlane]:
     async with ControlPlane() as running:
@@ -93,14 +90,14 @@ async def test_it_ends_in_a_result_or_a_clear_error_and_the_worker_lives_on(
     control_plane: ControlPlane, worker: LocalWorker, temp: Path, tally: Tally, name: str
 ) -> None:
     content = await asyncio.to_thread(corpus.DOCUMENTS[name])
-    job = await ended(control_plane.submit(sent(content, name)), tally)
+    job = await ended(control_plane.submit(job_input(content, name)), tally)
     if name in REFUSED:
         assert REFUSED[name] in job.error
     elif job.status is Status.FAILED:
         assert "usable text layer" in job.error or "MINERU_MAX_PAGES" in job.error or "at most" in job.error, job.error
     answer = json.dumps([job.output, job.error])
     assert not [read for read in FROM_THE_DISK if read in answer]
-    after = await control_plane.submit(sent(corpus.sound_pdf(), "sound.pdf")).finished(60)
+    after = await control_plane.submit(job_input(corpus.sound_pdf(), "sound.pdf")).finished(60)
     assert "Untrusted words" in after.output["markdown"]
     assert (after.worker, worker.returncode) == (worker.id, None)
     assert not list(temp.glob("job-*"))
@@ -113,14 +110,14 @@ async def test_a_document_that_takes_all_memory_fails_in_the_end_and_no_other_jo
     tmp_path: Path, tally: Tally, name: str
 ) -> None:
     async with ControlPlane() as own:
-        deadly = own.submit(sent(corpus.DEADLY[name](), name))
+        deadly = own.submit(job_input(corpus.DEADLY[name](), name))
         for _ in range(2):
             async with frugal(own, tmp_path, MEMORY // 2) as worker:
                 await worker.wait()
         await ended(deadly, tally)
         assert "2 workers ended while they had this job" in deadly.error
         async with frugal(own, tmp_path):
-            assert (await own.submit(sent(corpus.sound_pdf(), "sound.pdf")).finished(60)).status is Status.COMPLETED
+            assert (await own.submit(job_input(corpus.sound_pdf(), "sound.pdf")).finished(60)).status is Status.COMPLETED
 
 
 async def test_every_document_is_written_by_the_command_and_known_here(tmp_path: Path) -> None:

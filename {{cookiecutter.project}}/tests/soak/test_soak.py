@@ -1,7 +1,6 @@
 """Many jobs of every kind, several workers, a platform that fails at random: nothing is lost, and nothing grows."""
 
 import asyncio
-import base64
 import statistics
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from ops import corpus
+from ops.client import job_input
 from ops.control_plane import ControlPlane
 from ops.faults import Fault
 from ops.jobs import Job, Status
@@ -54,10 +54,6 @@ def held(worker: LocalWorker, jobs: int) -> Look:
     return Look(jobs, int(resident.split()[1]) / 1000, len(list(Path(f"/proc/{worker.pid}/fd").iterdir())))
 
 
-def sent(content: bytes, name: str) -> dict[str, object]:
-    return {"file_b64": base64.b64encode(content).decode(), "file_name": name}
-
-
 def kinds(random: Random) -> list[Callable[[], object]]:
     """Ways to make a job's input, each as often as its kind comes up."""
     samples = [path for path in SAMPLES.iterdir() if path.suffix != ".pdf"]
@@ -66,13 +62,13 @@ def kinds(random: Random) -> list[Callable[[], object]]:
     urls = ["http://169.254.169.254/", "http://127.0.0.1:1/a.pdf", "ftp://a/b", "http://["]
     return [
         *[lambda: {"probe": True}] * 6,
-        *[lambda: sent(corpus.sound_pdf(), "one.pdf")] * 3,
-        *[lambda: sent((path := random.choice(samples)).read_bytes(), path.name)] * 3,
-        *[lambda: sent(corpus.DOCUMENTS[name := random.choice(broken)](), name)] * 3,
+        *[lambda: job_input(corpus.sound_pdf(), "one.pdf")] * 3,
+        *[lambda: job_input((path := random.choice(samples)).read_bytes(), path.name)] * 3,
+        *[lambda: job_input(corpus.DOCUMENTS[name := random.choice(broken)](), name)] * 3,
         *[lambda: random.choice(bad)] * 2,
         lambda: {"file_url": random.choice(urls)},
         lambda: {"volume_path": random.choice(["/etc/passwd", "../../x", "a" * 4000, "x\0y"])},
-        lambda: sent((SAMPLES / "report.pdf").read_bytes(), "report.pdf") | {"transport": "archive"},
+        lambda: job_input((SAMPLES / "report.pdf").read_bytes(), "report.pdf") | {"transport": "archive"},
     ]
 
 
