@@ -46,3 +46,17 @@ def test_each_start_begins_a_log_of_its_own(tmp_path: Path) -> None:
     (tmp_path / engine_log.FILE).write_text(STARTED)
     engine_log.configure(tmp_path, "warning")
     assert engine_log.phases(tmp_path, begun=0.0) == {}
+
+
+def test_the_start_is_timed_once_and_what_was_asked_for_is_given(tmp_path: Path) -> None:
+    class Models:
+        def get_model(self, name: str, *, size: int) -> tuple[str, int]:
+            return name, size
+
+    taken: dict[str, float] = {}
+    engine_log.time_start(Models, tmp_path / "none", taken)
+    models = Models()
+    assert (models.get_model("a", size=1), list(taken)) == (("a", 1), ["engine"])
+    taken["engine"] = -1.0
+    models.get_model("b", size=2)
+    assert taken == {"engine": -1.0}

@@ -1,14 +1,15 @@
 """What vLLM says while it starts: kept in a file, from which the boot report takes how long each step took.
 
 vLLM starts in processes of its own and tells no one how far it is but its log. ``configure`` has every process write its log
-to one file as well, by vLLM's own means; ``phases`` reads the file once the engine serves.
+to one file as well, by vLLM's own means; ``phases`` reads the file once the engine serves, which ``time_start`` notices.
 """
 
 import json
 import os
 import re
+import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 #: Steps of a start in their order: a name, and what vLLM (0.11 to 0.28) logs when the step has ended.
 STEPS: Final = (
@@ -32,6 +33,7 @@ def configure(folder: Path, level: str) -> dict[str, str]:
     """
     if "VLLM_LOGGING_CONFIG_PATH" in os.environ:
         return {}
+    folder.mkdir(parents=True, exist_ok=True)
     log, config = folder / FILE, folder / "engine-log.json"
     log.unlink(missing_ok=True)
     handlers = {
@@ -48,6 +50,24 @@ def configure(folder: Path, level: str) -> dict[str, str]:
     }
     config.write_text(json.dumps(described), encoding="utf-8")
     return {"VLLM_LOGGING_CONFIG_PATH": str(config)}
+
+
+def time_start(singleton: Any, folder: Path, taken: dict[str, float]) -> None:
+    """Have the seconds of the engine's start and of its steps put into ``taken``, the first time that MinerU asks for its model.
+
+    ``singleton`` is MinerU's class that keeps models; both lines ask it by ``get_model``. ``folder`` is that of ``configure``.
+    """
+    get_model = singleton.get_model
+
+    def get_and_time(keeper: Any, *arguments: Any, **options: Any) -> Any:
+        begun = time.time()
+        model = get_model(keeper, *arguments, **options)
+        if not taken:
+            taken["engine"] = round(time.time() - begun, 3)
+            taken.update(phases(folder, begun))
+        return model
+
+    singleton.get_model = get_and_time
 
 
 def phases(folder: Path, begun: float) -> dict[str, float]:
