@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import SdkWorker
 
-from ops.__main__ import SAMPLE_ENDINGS
+from ops.commands.common import SAMPLE_ENDINGS
 from ops.control_plane import ControlPlane
 from ops.local_worker import PROJECT
 
