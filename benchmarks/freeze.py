@@ -19,7 +19,7 @@ from pathlib import Path
 from figures import Figure, show
 from ops.coldstart import Experiment, Run, document, run_here  # type: ignore[import-not-found]
 from ops.local_worker import COMMAND, DEFAULTS, PROJECT  # type: ignore[import-not-found]
-from ops.snapshots import MECHANISMS  # type: ignore[import-not-found]
+from ops.mechanisms import MECHANISMS  # type: ignore[import-not-found]
 
 #: Most of a fresh boot's time to a result that a restore may take, and in multiples of a warm worker's.
 FRESH_GOAL, WARM_GOAL = 0.035, 1.5

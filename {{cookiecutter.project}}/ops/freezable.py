@@ -1,6 +1,7 @@
 """A worker on this machine that can be frozen and brought back, with the same id, the same folders and one log."""
 
 import asyncio
+import contextlib
 import io
 import os
 from collections.abc import Coroutine
@@ -11,7 +12,7 @@ import psutil
 
 from ops.jobs import Changes
 from ops.local_worker import LocalWorker
-from ops.snapshots import Image, Mechanism, SnapshotError
+from ops.snapshots import Image, Mechanism, SnapshotError, runs
 
 Result = TypeVar("Result")
 
@@ -138,9 +139,7 @@ async def _to_the_end(operation: Coroutine[Any, Any, Result]) -> Result:
 
 async def _end_of(pid: int) -> None:
     """Wait for the end of a process that is no child of this one."""
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 (it tells no one)
+        while runs(process):  # noqa: ASYNC110 (it tells no one)
             await asyncio.sleep(LIFE_LOOK)
-    except psutil.NoSuchProcess:
-        return

@@ -27,7 +27,8 @@ from ops.control_plane import ControlPlane
 from ops.freezable import FreezableWorker
 from ops.jobs import Changes, Job
 from ops.local_worker import COMMAND, PROJECT
-from ops.snapshots import Image, Mechanism, Sigstop, SnapshotError
+from ops.mechanisms import Sigstop
+from ops.snapshots import Image, Mechanism, SnapshotError
 
 Kind = Literal["fresh", "restored", "warm"]
 

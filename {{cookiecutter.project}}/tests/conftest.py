@@ -14,6 +14,8 @@ from rich.table import Table
 
 from ops.control_plane import ControlPlane
 from ops.local_worker import LocalWorker
+from ops.mechanisms import MECHANISMS
+from ops.snapshots import Mechanism
 from ops.wire import Settings
 
 #: Starts a worker of the SDK and returns it once it polls. Its program is ``PROGRAM`` around the given source, which
@@ -100,3 +102,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if name == "soak measured":
             table.add_row(*map(str, value))
     Console(width=120).print("\n", table)
+
+
+@pytest.fixture(params=sorted(MECHANISMS))
+def mechanism(request: pytest.FixtureRequest) -> Mechanism:
+    found = MECHANISMS[request.param]
+    if reason := found.missing():
+        pytest.skip(reason)
+    return found

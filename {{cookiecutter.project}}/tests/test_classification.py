@@ -17,7 +17,8 @@ from ops.control_plane import ControlPlane
 from ops.freeze import Endpoint, Platform
 from ops.jobs import Status
 from ops.local_worker import DEFAULTS
-from ops.snapshots import MECHANISMS, Mechanism
+from ops.mechanisms import MECHANISMS
+from ops.snapshots import Mechanism
 
 pytestmark = pytest.mark.skipif(DEFAULTS["MINERU_TIER"] != "flash", reason="the worker of this stack needs models to warm up")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image as Picture
 
-from ops import coldstart, coldstart_chart, findings, snapshots
+from ops import coldstart, coldstart_chart, findings, mechanisms
 from ops.client import Client
 from ops.control_plane import ControlPlane
 from ops.findings import Finding
@@ -46,7 +46,7 @@ def ops(*arguments: object, environment: dict[str, str] | None = None) -> subpro
 @pytest.mark.skipif(DEFAULTS["MINERU_TIER"] != "flash", reason="the worker of this stack needs models to warm up")
 @pytest.mark.parametrize("mechanism", ["sigstop", "criu"])
 def test_four_requests_on_two_hosts_are_told_apart_rightly(mechanism: str, tmp_path: Path) -> None:
-    if reason := snapshots.MECHANISMS[mechanism].missing():
+    if reason := mechanisms.MECHANISMS[mechanism].missing():
         pytest.skip(reason)
     run = ops("coldstart", "--mechanism", mechanism, "--idle-timeout", 1, "--output", tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr

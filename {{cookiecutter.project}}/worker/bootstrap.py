@@ -37,7 +37,6 @@ FIXTURE_WORDS: Final = ("Tides at Saltmere", "What raises the tide", "Constituen
 #: Exit codes: the worker could not start as configured; it started and is not fit to serve.
 BAD_SETTINGS, NOT_WARM = 2, 1
 
-
 #: Seconds between two looks at whether the engine still lives.
 ENGINE_CHECK: Final = 0.5
 #: Seconds an engine may take to shut down before its processes are killed; vLLM kills its own after 5.
@@ -67,7 +66,6 @@ def main(arguments: list[str]) -> NoReturn:
     _stop_when_told()
     with logs.bind(boot={"id": boot.id}):
         asyncio.run(_serve_and_end(settings, engine, boot, renewal, handler))
-    raise AssertionError("The process has ended.")
 
 
 async def _serve_and_end(settings: Settings, engine: Engine, boot: Boot, renewal: restore.Renewal, handler: Handler) -> NoReturn:

@@ -44,7 +44,10 @@ class Renewal:
 
     def begin(self) -> None:
         """Renew soon, without a job: none could come over a connection that died in the freeze. Call it on the event loop."""
-        self._keep(asyncio.create_task(self.finish(alone=True)))
+        task = asyncio.create_task(self.finish(alone=True))
+        # Nobody awaits it, and the event loop alone would let it be collected.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def finish(self, *, alone: bool = False) -> None:
         """Return when everything is renewed; at once where nothing is stale. ``alone`` is true where no job waits for it.
@@ -108,11 +111,6 @@ class Renewal:
                 f"This worker was frozen and came back damaged: only {round(alike * 100)} % of a known page reads as before. The "
                 "worker is being replaced; send the document again."
             )
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task that nobody awaits: the event loop alone would let it be collected."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def probe_connections() -> None:

@@ -7,9 +7,10 @@ import typer
 from rich.markup import escape
 
 from ops import coldstart as experiments
-from ops import coldstart_chart, findings, serving, show, snapshots
+from ops import coldstart_chart, findings, mechanisms, serving, show
 from ops.client import Client
 from ops.commands.common import AS_JSON, BOOT, ENGINE, ENGINE_BOOT, LIVE_URL, LOCAL_TIER, client, finish, samples, with_engine
+from ops.snapshots import Image
 
 
 def coldstart(
@@ -50,13 +51,13 @@ def coldstart(
     about = {"variant": variant, "engine": engine or "flash"} if here else {"endpoint": endpoint}
     try:
         experiment = _experiment(requests, hosts, engine, variant, idle_timeout, frozen, seed)
-        frozen_by, note = snapshots.choose(mechanism) if here else (None, "")
+        frozen_by, note = mechanisms.choose(mechanism) if here else (None, "")
     except ValueError as error:
         show.failed(str(error))
         raise typer.Exit(1) from None
     if note:
         tell(note)
-    images: list[snapshots.Image] = []
+    images: list[Image] = []
     if frozen_by is not None:
         run = finish(experiments.run_here(experiment, frozen_by, tell))
         seen, images, about = run.findings, run.images, {**about, "mechanism": frozen_by.name}
@@ -96,9 +97,7 @@ async def _coldstart_live(live: Client, experiment: experiments.Experiment, tell
         return await experiments.run_live(experiment, live, tell)
 
 
-def _report(
-    seen: list[findings.Finding], images: list[snapshots.Image], about: dict[str, Any], output: Path, *, as_json: bool
-) -> None:
+def _report(seen: list[findings.Finding], images: list[Image], about: dict[str, Any], output: Path, *, as_json: bool) -> None:
     output.mkdir(parents=True, exist_ok=True)
     lines = output / "coldstart.jsonl"
     findings.write_lines(seen, about, lines)
