@@ -4,6 +4,13 @@ Every room raises one of these; the handler turns it into the job's error respon
 handler is a defect of the worker and is reported with its traceback.
 """
 
+import errno
+from pathlib import Path
+from typing import Final
+
+#: What the system says when a file cannot grow: no space, the quota of a volume, a limit on the size of files.
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class JobError(Exception):
     """The job cannot be done; the message says what was given, why it fails and what would work.
@@ -70,3 +77,26 @@ class ServerFailed(JobError):
 
 class ResultUndeliverable(JobError):
     """The result exists but cannot be returned: too large for a response, or its upload failed."""
+
+
+def exhausted(error: BaseException, folder: Path) -> JobError | None:
+    """The error to report if ``error`` came of a full disk or of too little memory, however it was put on its way here.
+
+    ``folder`` is where the job wrote.
+    """
+    chain: BaseException | None = error
+    seen: set[int] = set()  # What raises an error while it handles the same one makes a ring.
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        if isinstance(chain, OSError) and chain.errno in NO_ROOM:
+            return DiskFull(
+                f"The worker has no room left for this job in {folder} (MINERU_TEMP_DIR): {chain.strerror}. Give the worker a "
+                "larger container disk or another folder, or send a smaller document or page_range."
+            ).with_traceback(error.__traceback__)
+        if isinstance(chain, MemoryError) or type(chain).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU.
+            return OutOfMemory(
+                "The worker ran out of memory on this document, and is being replaced. Send the document in parts with "
+                "page_range, or have the worker given more memory or a lower MINERU_CONCURRENCY."
+            ).with_traceback(error.__traceback__)
+        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+    return None

@@ -1,7 +1,6 @@
 """One job from request to response: read the request, fetch the document, parse it, deliver the result."""
 
 import asyncio
-import errno
 import shutil
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any, Final
 from worker import choices, request, result, sdk, source, telemetry
 from worker.boot import Boot, Kind
 from worker.engine import VERSION, Engine
-from worker.errors import DiskFull, InvalidRequest, JobError, OutOfMemory, ParseTimedOut, SourceFailed, WorkerBroken
+from worker.errors import InvalidRequest, JobError, ParseTimedOut, SourceFailed, WorkerBroken, exhausted
 from worker.log import bind, log, redact, redacted
 from worker.outputs import Parsed
 from worker.places import Places
@@ -30,9 +29,6 @@ PROGRESS_EVERY: Final = 15.0
 
 #: Seconds a parse that is told to end gets to do so; after that it is left behind.
 END_PATIENCE: Final = 10.0
-
-#: What the system says when a file cannot grow: no space, the quota of a volume, a limit on the size of files.
-NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Frames of a traceback that go into an error response: the place of the failure, not the way to it.
 TRACEBACK_FRAMES: Final = 5
@@ -83,7 +79,7 @@ class Handler:
                 log.warning("cancelled", seconds=round(time.monotonic() - begun, 3))
                 raise
             except Exception as error:
-                cause = self._exhausted(error) or error
+                cause = exhausted(error, self._settings.temp_dir) or error
                 told.fail(cause)
                 response = self._failure(cause, kind, phases)
         return self._retire(response)
@@ -153,26 +149,6 @@ class Handler:
         if getattr(error, "refresh_worker", False):
             response["refresh_worker"] = self._broken = True
         return response
-
-    def _exhausted(self, error: BaseException) -> JobError | None:
-        """The error to report if ``error`` came of a full disk or of too little memory, however it was put on its way here."""
-        chain: BaseException | None = error
-        seen: set[int] = set()  # What raises an error while it handles the same one makes a ring.
-        while chain is not None and id(chain) not in seen:
-            seen.add(id(chain))
-            if isinstance(chain, OSError) and chain.errno in NO_ROOM:
-                folder = self._settings.temp_dir
-                return DiskFull(
-                    f"The worker has no room left for this job in {folder} (MINERU_TEMP_DIR): {chain.strerror}. Give the worker a "
-                    "larger container disk or another folder, or send a smaller document or page_range."
-                ).with_traceback(error.__traceback__)
-            if isinstance(chain, MemoryError) or type(chain).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU.
-                return OutOfMemory(
-                    "The worker ran out of memory on this document, and is being replaced. Send the document in parts with "
-                    "page_range, or have the worker given more memory or a lower MINERU_CONCURRENCY."
-                ).with_traceback(error.__traceback__)
-            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-        return None
 
     def _retire(self, response: dict[str, Any]) -> dict[str, Any]:
         """Ask for a new worker once this one has done as many jobs or pages as the operator set."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from worker.log import log
 
-#: Seconds within which a poll that brought nothing counts as answered at once; the platform holds one open when it is well.
-AT_ONCE: Final = 1.0
+#: Seconds from which on a poll that brought nothing counts as held open, as the platform does when it is well.
+HELD: Final = 1.0
 #: Seconds of the first pause and the longest; each is twice the one before.
 FIRST, LONGEST = 0.1, 5.0
 #: Longest pause after a 400, which FlashBoot brings about: work may be near.
@@ -33,7 +33,7 @@ class Pace:
         if status is None:
             return 0.0
         self._recover()
-        if found or seconds >= AT_ONCE:
+        if found or seconds >= HELD:
             self._pause = 0.0
             return 0.0
         return self._longer(LONGEST_AFTER_400 if status == 400 else LONGEST)
@@ -52,7 +52,7 @@ class Pace:
                 failures=self._failures,
                 seconds=round(now - self._since, 1),
             )
-        if seconds >= AT_ONCE:
+        if seconds >= HELD:
             self._pause = 0.0
         return max(self._longer(LONGEST), TOO_MANY if status == 429 else 0.0)
 

@@ -6,7 +6,6 @@ endpoint caches one model only. MinerU looks into one folder with a folder for e
 is the worker's own, and links lead from it to the real files.
 """
 
-import errno
 import os
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from typing import Final
 import filelock
 
 from worker import models
+from worker.errors import NO_ROOM
 from worker.log import log
 from worker.models import Model, ModelUnavailable
 from worker.settings import Settings
@@ -81,7 +81,7 @@ def _on_volume(settings: Settings, model: Model) -> Path:
             f"MINERU_WEIGHTS_TIMEOUT={settings.weights_timeout:g} s; if none is, delete {folder.name}.lock there."
         ) from None
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in NO_ROOM
         advice = "the volume is full, give it more room" if full else f"let the image's user, {os.getuid()}, write there"
         raise ModelUnavailable(f"{model.repo} cannot be written to {folder} ({error.strerror}): {advice}.") from error
     return folder
