@@ -4,6 +4,7 @@ import typer
 
 from ops.commands.coldstart import coldstart
 from ops.commands.demo import demo
+from ops.commands.deploy import deploy, destroy
 from ops.commands.parse import parse
 from ops.commands.run import run
 
@@ -15,7 +16,7 @@ def main() -> None:
     """Operate this worker from your machine. Start with `python -m ops demo`."""
 
 
-for command in (demo, run, parse, coldstart):
+for command in (demo, run, parse, deploy, destroy, coldstart):
     app.command()(command)
 
 if __name__ == "__main__":

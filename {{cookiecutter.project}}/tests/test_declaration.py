@@ -1,0 +1,344 @@
+"""``endpoint.toml``: what is refused and in which words, the request that becomes of it, and how that differs from what is live."""
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from ops import declaration, declared, endpoint_diff, standing_cost
+from ops.declaration import DeclarationError
+from ops.endpoint_diff import Change
+from ops.hub import variable
+from worker import choices
+from worker.settings import Settings
+
+GOOD = """
+name = "reader"
+image = "registry.example.com/reader:1"
+registry = ""
+disk = 40
+flashboot = "FLASHBOOT"
+execution_timeout = 600
+network_volumes = ["vol1"]
+data_centers = []
+
+[gpu]
+pools = ["AMPERE_24", "ADA_24"]
+excluded_cards = ["NVIDIA L4"]
+min_cuda_version = "13.0"
+
+[workers]
+min = 0
+max = 3
+idle_timeout = 5
+
+[scaling]
+type = "QUEUE_DELAY"
+value = 4
+
+[env]
+MINERU_MODEL_VLM_SERVER_URL = "https://vlm.example.com/v1"
+MINERU_JOB_TIMEOUT = "570"
+
+[secrets]
+from_environment = ["BUCKET_ACCESS_KEY_ID"]
+
+[secrets.platform]
+BUCKET_SECRET_ACCESS_KEY = "bucket"
+"""
+ENVIRONMENT = {"BUCKET_ACCESS_KEY_ID": "key-1"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "endpoint.toml"
+
+
+def read(file: Path, text: str = GOOD, **options: str) -> declared.Declaration:
+    file.write_text(text, "utf-8")
+    return declaration.read(file, **options)
+
+
+def refused(file: Path, text: str) -> str:
+    """The words with which a file is refused."""
+    with pytest.raises(DeclarationError) as told:
+        read(file, text)
+    return str(told.value)
+
+
+def changed(old: str, new: str) -> str:
+    """The good file with one part of it replaced."""
+    assert GOOD.count(old) == 1
+    return GOOD.replace(old, new)
+
+
+@pytest.fixture
+def body(file: Path) -> dict[str, Any]:
+    return declaration.request(read(file), ENVIRONMENT)
+
+
+# The file.
+
+
+def test_the_projects_own_file_lacks_only_what_its_owner_knows() -> None:
+    text = declaration.FILE.read_text("utf-8")
+    assert tomllib.loads(text)["image"].startswith(f"{declared.PLACEHOLDER}{choices.PROJECT}:")
+    lacking = {
+        "network_volumes is empty": choices.WEIGHTS == "volume",
+        f"env.{declared.SERVER_URL} is empty": choices.MODEL == "remote",
+    }
+    try:
+        declaration.read(declaration.FILE, image="registry.example.com/reader:1")
+        found = ""
+    except DeclarationError as error:
+        found = str(error)
+    assert {words: words in found for words in lacking} == lacking
+    assert len(found.splitlines()) == sum(lacking.values())
+
+
+def test_every_field_of_the_file_is_told_of_in_the_projects_own() -> None:
+    text = declaration.FILE.read_text("utf-8")
+    tables = (declared.Declaration, declared.Gpu, declared.Workers, declared.Scaling, declared.Secrets)
+    assert [name for table in tables for name in table.model_fields if f"{name} =" not in text and f"{name}]" not in text] == []
+
+
+def test_another_image_can_be_named_than_the_files(file: Path) -> None:
+    assert read(file, changed("registry.example.com/reader:1", "your-registry/reader:1"), image="a/b:2").image == "a/b:2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name = "reader"', "", "endpoint.toml: name is missing; it takes a name in quotes."),
+        ('name = "reader"', 'name = " "', "name is ' '; it takes a name in quotes."),
+        ("disk = 40", 'disk = "40"', "disk is '40'; it takes whole GB from 1."),
+        ("disk = 40", "disc = 40", "disc is not known here; did you mean disk?"),
+        ("pools = [", "pool = [", "gpu.pool is not known here; did you mean pools?"),
+        (
+            'pools = ["AMPERE_24", "ADA_24"]',
+            "pools = []",
+            'gpu.pools is []; it takes one or more names of pools, such as ["AMPERE_24"].',
+        ),
+        ('pools = ["AMPERE_24", "ADA_24"]', "pools = [24]", "gpu.pools is 24; it takes one or more names of pools"),
+        ('"13.0"', "13.0", 'gpu.min_cuda_version is 13.0; it takes a CUDA version in quotes, such as "13.0".'),
+        ("idle_timeout = 5", "idle_timeout = 0", "workers.idle_timeout is 0; it takes whole seconds from 1 to 3600."),
+        ("min = 0", "min = true", "workers.min is True; it takes a whole number from 0."),
+        ('"QUEUE_DELAY"', '"DELAY"', 'scaling.type is \'DELAY\'; it takes "QUEUE_DELAY" or "REQUEST_COUNT".'),
+        ("value = 4", "value = 0.4", "scaling.value is 0.4; it takes seconds from 0.5"),
+        ('"FLASHBOOT"', "true", 'flashboot is True; it takes "FLASHBOOT", "PRIORITY_FLASHBOOT" or "OFF".'),
+        ('"570"', "570", 'env.MINERU_JOB_TIMEOUT is 570; it takes lines of the form NAME = "value", numbers in quotes, too.'),
+        ("MINERU_JOB_TIMEOUT", '"MINERU JOB"', "it takes lines of the form NAME"),
+        ("[scaling]", "[scale]", "scale is not known here; did you mean scaling?"),
+    ],
+)
+def test_what_is_malformed_is_told_with_what_belongs_there(file: Path, old: str, new: str, words: str) -> None:
+    assert words in refused(file, changed(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("registry.example.com/", "your-registry/", "image is still 'your-registry/reader:1'; push yours"),
+        ("min_cuda", 'allowed_cuda_versions = ["13.0"]\nmin_cuda', "exclude each other; remove one"),
+        ("min = 0", "min = 4", "workers.min is 4 and workers.max 3; it can be 3 at most."),
+        ('"QUEUE_DELAY"', '"REQUEST_COUNT"', "workers.idle_timeout is for QUEUE_DELAY"),
+        (
+            'type = "QUEUE_DELAY"\nvalue = 4',
+            'type = "REQUEST_COUNT"\nvalue = 1.5',
+            "scaling.value is 1.5; REQUEST_COUNT takes a whole",
+        ),
+        ('"570"', '"600"', "the worker has to be the first to end a job: 570 would work."),
+        ('"570"', '"soon"', "env.MINERU_JOB_TIMEOUT: Input should be a valid number"),
+        ("[secrets]", 'MINERU_TIER = "best"\n[secrets]', "env.MINERU_TIER: Input should be"),
+        ("[secrets]", 'MINERU_TRANSPORT = "s3"\n[secrets]', "MINERU_TRANSPORT=s3 needs BUCKET_NAME"),
+        ('= ["BUCKET_ACCESS_KEY_ID"]', '= ["BUCKET_SECRET_ACCESS_KEY"]', "BUCKET_SECRET_ACCESS_KEY stands in more than one of"),
+        ("[secrets]", 'HF_TOKEN = "hf_1"\n[secrets]', "env.HF_TOKEN is a secret by its name"),
+        ("[secrets]", 'MINERU_WEIGHTS = "volume"\n[secrets]', ""),
+    ],
+)
+def test_what_cannot_work_is_told_with_what_would(file: Path, old: str, new: str, words: str) -> None:
+    text = changed(old, new)
+    assert words in refused(file, text if words else text.replace('["vol1"]', "[]"))
+
+
+def test_every_problem_is_told_at_once(file: Path) -> None:
+    text = changed("min = 0", "min = 4").replace("registry.example.com/", "your-registry/").replace('"570"', '"900"')
+    assert [line.split(" is ")[0] for line in refused(file, text).splitlines()] == [
+        "endpoint.toml: image",
+        "endpoint.toml: workers.min",
+        "endpoint.toml: env.MINERU_JOB_TIMEOUT",
+    ]
+
+
+def test_a_worker_without_a_model_of_its_own_needs_the_url_of_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "MODEL", "remote")
+    read(file)
+    assert "needs the URL of one" in refused(file, changed('"https://vlm.example.com/v1"', '""'))
+    read(
+        file,
+        changed('MINERU_MODEL_VLM_SERVER_URL = "https://vlm.example.com/v1"', "") + 'MINERU_MODEL_VLM_SERVER_URL = "vlm_url"\n',
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr])
+def test_no_secret_of_the_worker_may_stand_in_the_file(file: Path, name: str) -> None:
+    key = variable(name, Settings.model_fields[name])
+    assert f"env.{key} is a secret by its name" in refused(file, changed("[secrets]", f'{key} = "x"\n[secrets]'))
+
+
+def test_the_environment_of_this_machine_is_not_the_workers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINERU_TIER", "nonsense")
+    read(file)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"name = reader", "is not TOML: "), (b'name = "\xff"', "is not UTF-8 text")])
+def test_what_is_no_toml_is_told(file: Path, content: bytes, words: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(DeclarationError, match=words):
+        declaration.read(file)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"cannot be read .* name the file with --file"):
+        declaration.read(tmp_path / "none.toml")
+
+
+# The request.
+
+
+def test_the_request_is_what_the_file_says_in_the_apis_words(body: dict[str, Any]) -> None:
+    assert body == {
+        "name": "reader",
+        "type": "QUEUE",
+        "image": "registry.example.com/reader:1",
+        "registry": None,
+        "disk": 40,
+        "gpu": {
+            "pools": ["AMPERE_24", "ADA_24"],
+            "excludedTypes": ["NVIDIA L4"],
+            "count": 1,
+            "allowedCudaVersions": [],
+            "minCudaVersion": "13.0",
+        },
+        "workers": {"min": 0, "max": 3, "idleTimeout": 5},
+        "scaling": {"type": "QUEUE_DELAY", "queueDelay": 4},
+        "timeout": 600_000,
+        "flashboot": "FLASHBOOT",
+        "networkVolumes": ["vol1"],
+        "dataCenterIds": [],
+        "env": {
+            "MINERU_MODEL_VLM_SERVER_URL": "https://vlm.example.com/v1",
+            "MINERU_JOB_TIMEOUT": "570",
+            "BUCKET_ACCESS_KEY_ID": "key-1",
+            "BUCKET_SECRET_ACCESS_KEY": "{" + "{ RUNPOD_SECRET_bucket }" + "}",
+        },
+    }
+
+
+def test_scaling_on_the_number_of_jobs_sends_no_idle_timeout(file: Path) -> None:
+    text = changed('"QUEUE_DELAY"', '"REQUEST_COUNT"').replace("idle_timeout = 5\n", "")
+    asked = declaration.request(read(file, text), ENVIRONMENT)
+    assert (asked["workers"], asked["scaling"]) == ({"min": 0, "max": 3}, {"type": "REQUEST_COUNT", "requestCount": 4})
+
+
+@pytest.mark.parametrize("environment", [{}, {"BUCKET_ACCESS_KEY_ID": ""}])
+def test_a_secret_that_is_not_set_is_told_by_name(file: Path, environment: dict[str, str]) -> None:
+    with pytest.raises(DeclarationError, match=r"BUCKET_ACCESS_KEY_ID \(secrets.from_environment\) is not set here"):
+        declaration.request(read(file), environment)
+
+
+# What differs.
+
+
+@pytest.fixture
+def live(body: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint as the platform describes it once it is what the file says."""
+    described = copy.deepcopy(body) | {
+        "id": "e1",
+        "name": "reader -fb",
+        "args": "",
+        "ports": [],
+        "createdAt": "2026-08-20T00:00:00Z",
+    }
+    described["gpu"]["pools"].reverse()
+    described["scaling"]["queueDelay"] = 4.0
+    return described
+
+
+def test_nothing_differs_from_what_was_deployed(body: dict[str, Any], live: dict[str, Any]) -> None:
+    assert endpoint_diff.changes(body, live) == []
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "field", "update"),
+    [
+        ("image", "old:1", "image", {"image": "registry.example.com/reader:1"}),
+        ("flashboot", "OFF", "flashboot", {"flashboot": "FLASHBOOT"}),
+        ("name", "other", "name", {"name": "reader"}),
+        ("registry", "cred", "registry", {"registry": None}),
+        ("networkVolumes", [], "networkVolumes", {"networkVolumes": ["vol1"]}),
+        ("workers", {"max": 9}, "workers.max", {"workers": {"max": 3}}),
+        ("scaling", {"queueDelay": 9}, "scaling.queueDelay", {"scaling": {"type": "QUEUE_DELAY", "queueDelay": 4}}),
+        ("gpu", {"count": 2}, "gpu.count", {"gpu": {"count": 1}}),
+        ("gpu", {"minCudaVersion": None}, "gpu.minCudaVersion", {"gpu": {"minCudaVersion": "13.0"}}),
+    ],
+)
+def test_only_what_differs_is_changed(
+    body: dict[str, Any], live: dict[str, Any], group: str, value: Any, field: str, update: dict[str, Any]
+) -> None:
+    live[group] = {**live[group], **value} if isinstance(value, dict) else value
+    differing = endpoint_diff.changes(body, live)
+    assert [change.field for change in differing] == [field]
+    assert endpoint_diff.update(body, differing) == update
+
+
+@pytest.mark.parametrize(("name", "value"), [("pools", ["ADA_24"]), ("excludedTypes", [])])
+def test_pools_are_sent_with_the_cards_left_out_of_them(body: dict[str, Any], live: dict[str, Any], name: str, value: Any) -> None:
+    live["gpu"][name] = value
+    asked = endpoint_diff.update(body, endpoint_diff.changes(body, live))
+    assert asked == {"gpu": {"pools": ["AMPERE_24", "ADA_24"], "excludedTypes": ["NVIDIA L4"]}}
+
+
+def test_a_floor_is_taken_away_where_versions_are_named(file: Path, live: dict[str, Any]) -> None:
+    body = declaration.request(read(file, changed('min_cuda_version = "13.0"', 'allowed_cuda_versions = ["13.0"]')), ENVIRONMENT)
+    asked = endpoint_diff.update(body, endpoint_diff.changes(body, live))
+    assert asked == {"gpu": {"allowedCudaVersions": ["13.0"], "minCudaVersion": ""}}
+
+
+def test_a_variable_that_only_the_live_endpoint_has_is_taken_away(body: dict[str, Any], live: dict[str, Any]) -> None:
+    live["env"] = {**live["env"], "BY_HAND": "1"}
+    differing = endpoint_diff.changes(body, live)
+    assert differing == [Change("env.BY_HAND", "1", None)]
+    assert endpoint_diff.update(body, differing) == {"env": body["env"]}
+
+
+def test_secrets_are_masked_and_references_to_them_are_not(body: dict[str, Any]) -> None:
+    shown = endpoint_diff.masked({**body, "env": {**body["env"], "PIN": "1234", "MY_API_KEY": "abc"}}, ["PIN"])["env"]
+    masked = {key for key, value in shown.items() if value == endpoint_diff.MASK}
+    assert masked == {"PIN", "MY_API_KEY", "BUCKET_ACCESS_KEY_ID"}
+    assert shown["BUCKET_SECRET_ACCESS_KEY"] == declaration.reference("bucket")
+
+
+# What it costs.
+
+
+@pytest.mark.parametrize(
+    ("least", "pools", "words"),
+    [
+        (0, ["AMPERE_24"], ""),
+        (1, ["AMPERE_24"], "1 worker runs around the clock, which costs about $492 in 30 days at the list price, with"),
+        (2, ["AMPERE_24", "ADA_24"], "2 workers run around the clock, which costs about $985 to $1,607 in 30 days"),
+        (
+            1,
+            ["AMPERE_24", "ADA_32_PRO"],
+            "$492 in 30 days at the list price (without ADA_32_PRO, whose price is not known here), with",
+        ),
+        (1, ["ADA_32_PRO"], "which is billed at a price not known here (ADA_32_PRO), with or without jobs."),
+    ],
+)
+def test_workers_that_always_run_are_told_with_their_cost(least: int, pools: list[str], words: str) -> None:
+    told = standing_cost.sentence({"workers": {"min": least}, "gpu": {"pools": pools, "count": 1}})
+    assert words in told if words else told == ""
