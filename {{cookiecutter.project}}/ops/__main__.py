@@ -2,6 +2,7 @@
 
 import typer
 
+from ops.commands.batch import batch
 from ops.commands.coldstart import coldstart
 from ops.commands.demo import demo
 from ops.commands.deploy import deploy, destroy
@@ -16,7 +17,7 @@ def main() -> None:
     """Operate this worker from your machine. Start with `python -m ops demo`."""
 
 
-for command in (demo, run, parse, deploy, destroy, coldstart):
+for command in (demo, run, parse, batch, deploy, destroy, coldstart):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -1,4 +1,11 @@
-"""A client of the job API, for a live endpoint as for the local control plane: documents in, responses out."""
+"""A client of the job API, for a live endpoint as for the local control plane: documents in, responses out.
+
+    async with Client("https://api.runpod.ai", endpoint, api_key) as client:
+        answer = await client.parse_file(Path("report.pdf"), {"tier": "flash"})
+        print(answer.pages, answer.markdown)
+
+``ops.blocking`` has the same for code without asyncio, ``ops.results.save`` writes an answer to a folder.
+"""
 
 import asyncio
 import base64
@@ -12,6 +19,17 @@ from typing import Any, Final, Self
 import httpx
 
 from ops.jobs import Status
+from ops.transport import (
+    REQUEST_TIMEOUT,
+    ClientError,
+    EndpointError,
+    JobExpired,
+    OnAttempt,
+    SubmissionUncertain,
+    Transport,
+)
+
+__all__ = ["Answer", "Client", "ClientError", "EndpointError", "JobExpired", "JobFailed", "SubmissionUncertain", "job_input"]
 
 LOCAL_URL: Final = "http://127.0.0.1:8000"
 LOCAL_ENDPOINT: Final = "local"
@@ -20,12 +38,14 @@ LOCAL_ENDPOINT: Final = "local"
 RUN_LIMIT: Final = 10_000_000
 RUNSYNC_LIMIT: Final = 20_000_000
 
-#: Seconds between two looks at a job: the first, the growth of each next, the longest.
-POLL_FIRST, POLL_GROWTH, POLL_LONGEST = 0.2, 1.3, 3.0
-#: Failed looks in a row before the client gives up on a job.
-POLL_ATTEMPTS: Final = 6
-#: Seconds for one request; submitting a document may take its upload.
-REQUEST_TIMEOUT: Final = 120
+#: Seconds between two looks at a job: the first, the growth of each next, the longest; and the longest for a job of /runsync,
+#: which must be seen before its result is gone.
+POLL_FIRST, POLL_GROWTH, POLL_LONGEST, SYNC_POLL_LONGEST = 0.2, 1.3, 3.0, 0.8
+#: Seconds that a failing request is tried again before the client gives up.
+PATIENCE: Final = 60
+
+#: The worker's errors (``worker/errors.py``) that another worker, or the same one a little later, may not have.
+PASSING: Final = frozenset({"EngineDead", "Garbled", "ServerFailed", "WorkerBroken"})
 
 OnStatus = Callable[[dict[str, Any]], object]
 
@@ -35,8 +55,17 @@ def job_input(content: bytes, name: str, **options: Any) -> dict[str, Any]:
     return {"file_b64": base64.b64encode(content).decode("ascii"), "file_name": name, **options}
 
 
-class ClientError(RuntimeError):
-    """The document was not parsed; the message says why and what would help."""
+class JobFailed(ClientError):
+    """The job ended without a result, for the reason in the message.
+
+    ``error_type`` is the worker's name for it, where the worker named one. ``passing`` is true where the same job may succeed:
+    its worker died, or said that it is to blame.
+    """
+
+    def __init__(self, message: str, error_type: str = "", *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -46,85 +75,134 @@ class Answer:
     response: dict[str, Any]
     delay: float
     execution: float
+    id: str = ""
+
+    @property
+    def markdown(self) -> str | None:
+        """The document's Markdown; None if it was not asked for, or came in an archive, which ``ops.results.save`` unpacks."""
+        return self.response.get("markdown")
+
+    @property
+    def images(self) -> dict[str, bytes]:
+        """Each image that the response holds, by the name that the Markdown refers to."""
+        return {name: base64.b64decode(data) for name, data in (self.response.get("images") or {}).items()}
+
+    @property
+    def pages(self) -> int:
+        """Pages parsed."""
+        return int(self.response.get("pages") or 0)
+
+    @property
+    def tier(self) -> str:
+        """The tier that was really used."""
+        return str(self.response.get("tier") or "")
+
+    @property
+    def boot(self) -> dict[str, Any]:
+        """Which process answered, and how it came to serve: ``kind`` is fresh, restored, warm or unsure."""
+        return self.response.get("boot") or {}
+
+    @property
+    def degraded(self) -> list[str]:
+        """Why something that was asked for is missing, or came another way; usually empty."""
+        return [str(lack.get("reason", lack)) for lack in self.response.get("degraded") or []]
 
 
 class Client:
-    """Talks to one endpoint; an async context manager. ``api_key`` may stay empty for the local control plane."""
+    """Talks to one endpoint; an async context manager. ``api_key`` may stay empty for the local control plane.
 
-    def __init__(self, url: str = LOCAL_URL, endpoint: str = LOCAL_ENDPOINT, api_key: str = "") -> None:
-        self._url = url.rstrip("/").removesuffix("/v2")
-        self._endpoint = endpoint
-        self._http = httpx.AsyncClient(
-            base_url=f"{self._url}/v2/{endpoint}",
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=REQUEST_TIMEOUT,
-            transport=httpx.AsyncHTTPTransport(retries=2),
-        )
+    ``patience`` is how many seconds a request is tried again while the API is overloaded, failing or out of reach.
+    """
+
+    def __init__(
+        self, url: str = LOCAL_URL, endpoint: str = LOCAL_ENDPOINT, api_key: str = "", *, patience: float = PATIENCE
+    ) -> None:
+        self.url = url.rstrip("/").removesuffix("/v2")
+        self.endpoint = endpoint
+        self._transport = Transport(self.url, endpoint, api_key, patience)
+        #: Jobs of /runsync that had ended when their submission was answered.
+        self._ended: dict[str, dict[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._http.aclose()
+        await self._transport.close()
 
-    async def submit(self, job_input: dict[str, Any]) -> str:
+    async def submit(self, job_input: dict[str, Any], *, webhook: str = "", on_attempt: OnAttempt | None = None) -> str:
         """Queue a job and return its id; one above the limit of /run goes to /runsync, which takes twice as much.
 
-        Raises ``ClientError`` for a job that neither takes, and for anything that keeps it from being queued.
+        The API has no key that would make a second submission of the same job harmless. So it is sent again only where the
+        platform has surely not taken it: a connection that did not come about, 429 and 503. Where the answer was lost on its way
+        ``SubmissionUncertain`` is raised, and whether to risk paying twice is yours to decide. ``on_attempt`` hears of each try
+        before it is sent, and of those that were surely not taken.
+
+        The platform posts to ``webhook`` what ``status`` returns, once the job has ended, up to three times until it gets a 200.
+        It does not sign these posts: anyone who knows the URL can send one. Put a secret into the URL, and ask ``status`` for the
+        result instead of trusting what was posted.
+
+        Raises ``ClientError`` for a job that the platform cannot take, and for anything that keeps it from being queued.
         """
-        body = json.dumps({"input": job_input}).encode()
+        body = json.dumps({"input": job_input, **({"webhook": webhook} if webhook else {})}).encode()
         if len(body) > RUNSYNC_LIMIT:
             raise ClientError(
                 f"The job is {_mb(len(body))}, the platform takes {_mb(RUNSYNC_LIMIT)} at most, which is a file of about "
                 f"{_mb(RUNSYNC_LIMIT * 3 // 4)}. Put the file at a URL and send file_url, or on a volume and send volume_path."
             )
         path = "/run" if len(body) <= RUN_LIMIT else "/runsync?wait=1000"
-        answer = await self._request("POST", path, content=body)
-        return str(answer["id"])
+        described = await self._transport.request("POST", path, body, once=True, on_attempt=on_attempt)
+        job_id = str(described["id"])
+        if Status(described["status"]).final:
+            self._ended[job_id] = described
+        return job_id
 
     async def status(self, job_id: str) -> dict[str, Any]:
-        """The job as the API describes it: ``status``, and ``output`` or ``error`` where there is one."""
-        return await self._request("GET", f"/status/{job_id}")
+        """The job as the API describes it: ``status``, and ``output`` or ``error`` where there is one.
+
+        Raises ``JobExpired`` for a job that the platform does not know any more.
+        """
+        return self._ended.pop(job_id, None) or await self._transport.request("GET", f"/status/{job_id}")
 
     async def health(self) -> dict[str, Any]:
         """How many ``jobs`` and ``workers`` are in which state."""
-        return await self._request("GET", "/health")
+        return await self._transport.request("GET", "/health")
 
     async def cancel(self, job_id: str) -> None:
         """End a job that is queued or in progress."""
-        await self._request("POST", f"/cancel/{job_id}")
+        await self._transport.request("POST", f"/cancel/{job_id}")
+
+    async def retry(self, job_id: str) -> None:
+        """Queue a failed or timed out job again, under its own id and without sending its document again."""
+        await self._transport.request("POST", f"/retry/{job_id}")
 
     async def wait(self, job_id: str, on_status: OnStatus = lambda _: None) -> Answer:
         """Wait for a job to end and return its answer; each look at it is passed to ``on_status``.
 
-        Raises ``ClientError`` with the worker's own words if the job failed.
+        Raises ``JobFailed`` with the worker's own words if the job failed, and ``JobExpired`` if its result is gone.
         """
-        pause, failures = POLL_FIRST, 0
+        pause, longest = POLL_FIRST, SYNC_POLL_LONGEST if job_id.startswith("sync-") else POLL_LONGEST
         while True:
-            try:
-                described = await self.status(job_id)
-            except _Passing as failure:
-                failures += 1
-                if failures == POLL_ATTEMPTS:
-                    raise ClientError(str(failure)) from failure
-            else:
-                failures = 0
-                on_status(described)
-                if Status(described["status"]).final:
-                    return _answer(described)
+            described = await self.status(job_id)
+            on_status(described)
+            if Status(described["status"]).final:
+                return _answer(described, job_id)
             await asyncio.sleep(pause)
-            pause = min(pause * POLL_GROWTH, POLL_LONGEST)
+            pause = min(pause * POLL_GROWTH, longest)
 
     async def parse_file(self, path: Path, options: dict[str, Any] | None = None, on_status: OnStatus = lambda _: None) -> Answer:
         """Have a file on this machine parsed, sent as base64 inside the job; ``options`` are further fields of the input.
 
         Raises ``ClientError`` if the file cannot be read or sent, or its job fails. If this wait is cancelled, so is the job.
         """
-        try:
-            content = await asyncio.to_thread(path.read_bytes)
-        except OSError as error:
-            raise ClientError(f"{path} cannot be read: {error.strerror}.") from error
-        job_id = await self.submit(job_input(content, path.name, **(options or {})))
+        return await self.parse(job_input(await read(path), path.name, **(options or {})), on_status)
+
+    async def parse_url(self, url: str, options: dict[str, Any] | None = None, on_status: OnStatus = lambda _: None) -> Answer:
+        """Have the document at a URL parsed, which the worker fetches; otherwise as ``parse_file``."""
+        return await self.parse({"file_url": url, **(options or {})}, on_status)
+
+    async def parse(self, job_input: dict[str, Any], on_status: OnStatus = lambda _: None) -> Answer:
+        """Submit a job and wait for its answer; if this wait is cancelled, so is the job."""
+        job_id = await self.submit(job_input)
         try:
             return await self.wait(job_id, on_status)
         except asyncio.CancelledError:
@@ -146,58 +224,37 @@ class Client:
         except httpx.TransportError as error:
             raise ClientError(f"The result cannot be fetched from its bucket: {error}.") from error
 
-    async def _request(self, method: str, path: str, content: bytes | None = None) -> dict[str, Any]:
-        try:
-            answer = await self._http.request(method, path, content=content, headers={"Content-Type": "application/json"})
-        except httpx.TransportError as error:
-            hint = (
-                " Start a worker with `python -m ops run`, or name a live endpoint."
-                if isinstance(error, httpx.ConnectError)
-                else ""
-            )
-            raise _Passing(f"{self._url} does not answer ({error or type(error).__name__}).{hint}") from error
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-            raise _Passing(f"{self._url} answered {answer.status_code}; try again in a while.")
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise ClientError(
-                f"{self._url} does not accept the API key; set RUNPOD_API_KEY to one that may use endpoint {self._endpoint}."
-            )
-        if answer.is_error:
-            raise ClientError(f"{self._url} answered {answer.status_code}: {_said(answer)}")
-        described: dict[str, Any] = answer.json()
-        return described
+
+async def read(path: Path) -> bytes:
+    """The bytes of a file; raises ``ClientError`` that names it if it cannot be read."""
+    try:
+        return await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        raise ClientError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-class _Passing(ClientError):
-    """A failure that may be over at the next try."""
-
-
-def _answer(described: dict[str, Any]) -> Answer:
-    """The answer of an ended job; raises ``ClientError`` where there is none."""
+def _answer(described: dict[str, Any], job_id: str) -> Answer:
+    """The answer of an ended job; raises ``JobFailed`` where there is none."""
     status = Status(described["status"])
-    if status is not Status.COMPLETED:
-        raise ClientError(_reason(described) or f"The job ended as {status}.")
     response = described.get("output")
+    if status is not Status.COMPLETED:
+        error_type = str(response.get("error_type", "")) if isinstance(response, dict) else ""
+        reason, reported = _reason(described)
+        lost = status is Status.FAILED and response is None and not reported
+        raise JobFailed(reason or f"The job ended as {status}.", error_type, passing=lost or error_type in PASSING)
     if not isinstance(response, dict):
-        raise ClientError("The job completed, but its result did not arrive: most likely it is larger than the platform carries.")
-    return Answer(response, described.get("delayTime", 0) / 1000, described.get("executionTime", 0) / 1000)
+        raise JobFailed("The job completed, but its result did not arrive: most likely it is larger than the platform carries.")
+    return Answer(response, described.get("delayTime", 0) / 1000, described.get("executionTime", 0) / 1000, job_id)
 
 
-def _reason(described: dict[str, Any]) -> str:
-    """What went wrong: the worker's own message or, where the SDK wrapped an exception, the message in its report."""
+def _reason(described: dict[str, Any]) -> tuple[str, bool]:
+    """What went wrong, in the worker's own message or in the SDK's report of an exception; and whether it was such a report."""
     error = described.get("error")
     try:
         report = json.loads(error or "")
     except (TypeError, ValueError):
-        return str(error or "")
-    return str(report.get("error_message") or error) if isinstance(report, dict) else str(error)
-
-
-def _said(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200] or answer.reason_phrase
+        return str(error or ""), False
+    return (str(report.get("error_message") or error), True) if isinstance(report, dict) else (str(error), False)
 
 
 def _mb(size: int) -> str:

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +21,21 @@ from worker.outputs import FILES
 NAME_LIMIT: Final = 100
 
 
-def folder_names(files: Iterable[Path]) -> dict[Path, str]:
-    """A folder name for each file that is also a valid ``basename``: its own name without the ending, numbered where two agree."""
+def folder_names(files: Iterable[Path], taken: Iterable[str] = ()) -> dict[Path, str]:
+    """A folder name for each file that is also a valid ``basename``: its own name without the ending, numbered where two agree.
+
+    None of ``taken`` is given again; names that differ in case only are the same to some file systems.
+    """
     names: dict[Path, str] = {}
+    used = {name.lower() for name in taken}
+    numbers: Counter[str] = Counter()
     for file in files:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).lstrip("-_")[: NAME_LIMIT - 4] or "document"
-        name, number = stem, 1
-        while name.lower() in (taken.lower() for taken in names.values()):
-            number += 1
-            name = f"{stem}-{number}"
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).lstrip("-_")[: NAME_LIMIT - 6] or "document"
+        name = stem
+        while name.lower() in used:
+            numbers[stem.lower()] += 1
+            name = f"{stem}-{numbers[stem.lower()] + 1}"
+        used.add(name.lower())
         names[file] = name
     return names
 

@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import contextlib
+import email.utils
 import hashlib
 import io
+import json
 import tarfile
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,10 +17,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 from conftest import SdkWorker
+from played import played
 
-from ops.client import Client, ClientError
+from ops.blocking import BlockingClient
+from ops.client import Client, ClientError, EndpointError, JobExpired, JobFailed, SubmissionUncertain
 from ops.control_plane import ControlPlane
+from ops.hosted import HostedApi, Task
 from ops.results import folder_names, save
+from ops.transport import Rate, _retry_after
 
 MB = 1_000_000
 
@@ -106,6 +113,151 @@ async def test_cancelling_the_wait_cancels_the_job(client: Client, control_plane
     assert job.status == "CANCELLED"
 
 
+# What is tried again, and what is not.
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_submission_that_was_not_taken_is_sent_again_after_what_the_server_asks_for(server: "Server", status: int) -> None:
+    server.answers = [
+        web.Response(status=status, headers={"Retry-After": "0.7"}),
+        web.json_response({"id": "1", "status": "IN_QUEUE"}),
+    ]
+    async with Client(server.url) as client:
+        assert await client.submit({}) == "1"
+    assert server.times[1] - server.times[0] >= 0.7
+
+
+@pytest.mark.parametrize("answer", [None, web.Response(status=502), web.Response(text="not JSON")])
+async def test_a_submission_whose_answer_was_lost_is_not_sent_again(server: "Server", answer: web.Response | None) -> None:
+    server.answers = [answer]
+    async with Client(server.url) as client:
+        with pytest.raises(SubmissionUncertain, match=r"queued all the same|not JSON"):
+            await client.submit({})
+    assert len(server.requests) == 1
+
+
+async def test_a_look_whose_answer_was_lost_is_repeated(server: "Server") -> None:
+    server.answers = [None, web.json_response({"id": "1", "status": "COMPLETED", "output": {}})]
+    async with Client(server.url, patience=10) as client:
+        assert (await client.status("1"))["status"] == "COMPLETED"
+
+
+async def test_patience_ends(server: "Server") -> None:
+    server.answers = [web.Response(status=429, headers={"Retry-After": "600"}, text="slow down")]
+    async with Client(server.url, patience=5) as client:
+        with pytest.raises(EndpointError, match=r"answered 429: too many requests.*slow down"):
+            await client.submit({})
+
+
+async def test_no_more_requests_pass_than_the_rate_allows() -> None:
+    rate, passed = Rate(3, 0.2), []
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(rate.turn()).add_done_callback(lambda _: passed.append(time.monotonic()))
+    # Each is noted a moment after its turn.
+    assert all(passed[number + 3] - passed[number] > 0.15 for number in range(7))
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("2", 2), ("", 0), ("soon", 0), ("Tue, 24 Nov 2020 17:10:50 GMT", 0)])
+def test_retry_after_is_read_as_seconds_and_as_a_date(value: str, seconds: float) -> None:
+    assert _retry_after(value) == seconds
+    assert 800 < _retry_after(email.utils.formatdate(time.time() + 900, usegmt=True)) <= 900
+
+
+# What a user reads.
+
+
+async def test_a_live_url_without_a_key_is_refused_before_anything_is_sent() -> None:
+    async with Client("https://api.runpod.ai", "abc") as client:
+        with pytest.raises(EndpointError, match="set RUNPOD_API_KEY to one that may use endpoint abc"):
+            await client.submit({})
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "does not accept the API key"), (402, "balance or spending limit is used up"), (404, "knows no endpoint local")],
+)
+async def test_what_is_wrong_with_key_account_or_endpoint_is_named(server: "Server", status: int, words: str) -> None:
+    server.answers = [web.json_response({"error": "no"}, status=status)]
+    async with Client(server.url) as client:
+        with pytest.raises(EndpointError, match=words):
+            await client.submit({})
+
+
+async def test_a_job_that_is_not_known_any_more_is_said_to_have_expired(client: Client) -> None:
+    with pytest.raises(JobExpired, match=r"its result has expired.*It is not queued\. There is no job 1"):
+        await client.wait("1")
+
+
+async def test_a_webhook_stands_beside_the_input(server: "Server") -> None:
+    server.answers = [web.json_response({"id": "1", "status": "IN_QUEUE"})]
+    async with Client(server.url) as client:
+        await client.submit({"probe": True}, webhook="https://example.org/done?secret=1")
+    assert server.bodies == [{"input": {"probe": True}, "webhook": "https://example.org/done?secret=1"}]
+
+
+async def test_an_answer_that_came_with_the_submission_is_not_asked_for_again(server: "Server") -> None:
+    server.answers = [web.json_response({"id": "sync-1", "status": "COMPLETED", "output": {"pages": 2}})]
+    async with Client(server.url) as client:
+        assert (await client.parse({"file_b64": ""})).pages == 2
+
+
+@pytest.mark.parametrize(
+    ("described", "passing"),
+    [
+        ({"error": "the worker exited"}, True),
+        ({"error": "The engine died.", "output": {"error_type": "EngineDead"}}, True),
+        ({"error": "It holds no table.", "output": {"error_type": "ParseFailed"}}, False),
+        ({"error": json.dumps({"error_message": "division by zero"})}, False),
+    ],
+)
+async def test_a_failure_says_whether_its_worker_is_to_blame(server: "Server", described: dict[str, Any], passing: bool) -> None:
+    server.answers = [web.json_response({"id": "1", "status": "FAILED", **described})]
+    async with Client(server.url) as client:
+        with pytest.raises(JobFailed) as raised:
+            await client.wait("1")
+    assert raised.value.passing == passing
+
+
+# Without asyncio.
+
+
+async def test_the_blocking_client_parses_and_saves(control_plane: ControlPlane, document: Path, tmp_path: Path) -> None:
+    def use() -> tuple[str | None, list[Path]]:
+        with BlockingClient(control_plane.url) as client:
+            answer = client.parse_file(document, {"tier": "flash"})
+            return answer.markdown, client.save(answer, tmp_path / "out")
+
+    async with played(control_plane):
+        assert await asyncio.to_thread(use) == ("notes.csv", [tmp_path / "out/markdown.md"])
+
+
+def test_a_closed_blocking_client_says_so() -> None:
+    with pytest.raises(RuntimeError, match="use it inside its `with` block"):
+        BlockingClient().health()
+
+
+# As on mineru.net.
+
+
+async def test_a_task_of_the_hosted_api_is_created_waited_for_and_downloaded(
+    client: Client, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    hosted = HostedApi(client)
+    task_id = await hosted.create_task("https://example.org/tides.pdf", is_ocr=True, page_ranges="1-2")
+    assert await hosted.get_task(task_id) == Task(task_id, "pending")
+    async with played(control_plane):
+        assert await hosted.wait_task(task_id) == Task(task_id, "done")
+    assert await hosted.download(task_id, tmp_path) == [tmp_path / "markdown.md"]
+    asked = control_plane.jobs[task_id].input
+    assert (asked["ocr_mode"], asked["page_range"]) == ("ocr", "1-2")
+
+
+async def test_what_only_the_hosted_api_has_is_refused_by_name(client: Client) -> None:
+    with pytest.raises(ClientError, match="model_version: only the hosted API has this"):
+        await HostedApi(client).create_task("https://example.org/tides.pdf", model_version="vlm")
+
+
 # Where results land.
 
 
@@ -188,17 +340,25 @@ def described(packed: bytes, kind: str) -> dict[str, Any]:
 
 
 class Server:
-    """Answers every request with the next of ``answers`` and keeps the request."""
+    """Answers every request with the next of ``answers``, None by closing the connection, and keeps the request."""
 
     url = ""
 
     def __init__(self) -> None:
-        self.answers: list[web.Response] = []
+        self.answers: list[web.Response | None] = []
         self.requests: list[web.Request] = []
+        self.bodies: list[Any] = []
+        self.times: list[float] = []
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.times.append(time.monotonic())
         self.requests.append(request)
-        return self.answers.pop(0)
+        self.bodies.append(await request.json() if request.method == "POST" else None)
+        answer = self.answers.pop(0)
+        if answer is None:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer or web.Response()
 
 
 @pytest.fixture
