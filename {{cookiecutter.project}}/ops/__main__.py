@@ -7,6 +7,7 @@ from ops.commands.coldstart import coldstart
 from ops.commands.demo import demo
 from ops.commands.deploy import deploy, destroy
 from ops.commands.parse import parse
+from ops.commands.plan import plan
 from ops.commands.run import run
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False)
@@ -17,7 +18,7 @@ def main() -> None:
     """Operate this worker from your machine. Start with `python -m ops demo`."""
 
 
-for command in (demo, run, parse, batch, deploy, destroy, coldstart):
+for command in (demo, run, parse, batch, plan, deploy, destroy, coldstart):
     app.command()(command)
 
 if __name__ == "__main__":

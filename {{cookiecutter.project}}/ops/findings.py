@@ -60,7 +60,11 @@ class Finding:
     def steps(self) -> dict[str, float]:
         """The steps of the boot that this request waited for; none unless it met a fresh one."""
         phases = self.boot.get("phases", {}) if self.kind == "fresh" else {}
-        return {name: float(phases[name]) for name in BOOT_STEPS if name in phases}
+        steps = {name: float(phases[name]) for name in BOOT_STEPS if name in phases}
+        if "fitness" in steps:
+            # A check does the imports.
+            steps["fitness"] = max(0.0, steps["fitness"] - steps.get("imports", 0.0))
+        return steps
 
 
 def found(number: int, wall: float, answer: Answer, **known: Any) -> Finding:

@@ -17,7 +17,7 @@ from ops.findings import Finding
 from ops.freeze import Endpoint, Platform
 from ops.local_worker import DEFAULTS, PROJECT
 
-FRESH = {"kind": "fresh", "phases": {"imports": 1.0, "fitness": 0.5, "warmup": 2.0, "first_parse": 1.5}}
+FRESH = {"kind": "fresh", "phases": {"imports": 1.0, "fitness": 1.5, "warmup": 2.0, "first_parse": 1.5}}
 RESTORED = {"kind": "restored", "evidence": ["start_time_changed"], "phases": FRESH["phases"]}
 
 
