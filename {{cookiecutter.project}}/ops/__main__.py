@@ -6,6 +6,7 @@ from ops.commands.batch import batch
 from ops.commands.coldstart import coldstart
 from ops.commands.demo import demo
 from ops.commands.deploy import deploy, destroy
+from ops.commands.logs import logs
 from ops.commands.parse import parse
 from ops.commands.plan import plan
 from ops.commands.run import run
@@ -18,7 +19,7 @@ def main() -> None:
     """Operate this worker from your machine. Start with `python -m ops demo`."""
 
 
-for command in (demo, run, parse, batch, plan, deploy, destroy, coldstart):
+for command in (demo, run, parse, batch, plan, deploy, destroy, coldstart, logs):
     app.command()(command)
 
 if __name__ == "__main__":

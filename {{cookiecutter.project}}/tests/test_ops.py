@@ -164,5 +164,5 @@ async def test_demo_parses_every_sample_and_shows_the_first(ops: Ops, tmp_path: 
 
 
 async def test_help_of_every_command_gives_an_example(ops: Ops) -> None:
-    for command in ("run", "parse", "demo", "coldstart"):
+    for command in ("run", "parse", "demo", "batch", "coldstart", "deploy", "destroy", "logs", "plan"):
         assert f"Example: python -m ops {command}" in (await ops.run(command, "--help"))[1]
