@@ -146,12 +146,17 @@ class Direct:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def parse_all(self, paths: Sequence[Path], concurrency: int) -> float:
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    async def parse_all(self, paths: Sequence[Path], concurrency: int, within: float = PATIENCE) -> float:
         """Seconds that parsing the documents takes, so many at a time."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"paths": [str(path) for path in paths], "concurrency": concurrency}).encode() + b"\n")
-        return float(await asyncio.wait_for(self._process.stdout.readline(), PATIENCE))
+        return float(await asyncio.wait_for(self._process.stdout.readline(), within))
 
 
 @asynccontextmanager

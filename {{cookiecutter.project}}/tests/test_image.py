@@ -37,10 +37,10 @@ pytestmark = [
 ]
 
 
-async def docker(*arguments: str) -> str:
-    """What a docker command printed, errors included; fails the test if the command failed."""
+async def docker(*arguments: str, folder: Path = PROJECT) -> str:
+    """What a docker command, run in ``folder``, printed, errors included; fails the test if the command failed."""
     process = await asyncio.create_subprocess_exec(
-        "docker", *arguments, cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "docker", *arguments, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     output = (await process.communicate())[0].decode().strip()
     assert process.returncode == 0, f"docker {' '.join(arguments)}\n{output}"
@@ -52,11 +52,11 @@ async def inside(container: str, script: str) -> str:
     return await docker("exec", container, "sh", "-c", f"{script} 2>&1 || true")
 
 
-async def build(target: str, *options: str) -> str:
-    """Build a stage of the Dockerfile; returns the image's name."""
+async def build(target: str, *options: str, folder: Path = PROJECT) -> str:
+    """Build a stage of the Dockerfile in ``folder``; returns the image's name."""
     based = [f"--build-arg={name}={os.environ[f'IMAGE_{name}']}" for name in ("PYTHON", "UV") if f"IMAGE_{name}" in os.environ]
     tag = f"{PROJECT.name}:test-{target}"
-    await docker("build", "--network", NETWORK, *based, *options, "--target", target, "--tag", tag, ".")
+    await docker("build", "--network", NETWORK, *based, *options, "--target", target, "--tag", tag, ".", folder=folder)
     return tag
 
 
@@ -118,6 +118,25 @@ async def test_code_and_packages_are_byte_compiled_and_not_the_workers_to_write(
     compiled = await inside(container, "find /app/worker /opt/venv/lib/*/site-packages/mineru -name '*.pyc' | wc -l")
     source = await inside(container, "find /app/worker /opt/venv/lib/*/site-packages/mineru -name '*.py' | wc -l")
     assert compiled == source != "0"
+
+
+@pytest.mark.usefixtures("image")
+async def test_no_secret_of_the_builder_is_in_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = uuid.uuid4().hex
+    for name in (".dockerignore", "Dockerfile", "LICENSE", "NOTICE"):
+        shutil.copy(PROJECT / name, tmp_path)
+    for name in ("locks", "worker"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    for path in (".env", ".git/config", "worker/.env", "worker/.netrc", "locks/pip.conf"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(secret, encoding="utf-8")
+    monkeypatch.setenv("HF_TOKEN", secret)
+    image = await build("cpu", "--build-arg", "HF_TOKEN", "--build-arg", f"AWS_SECRET_ACCESS_KEY={secret}", folder=tmp_path)
+    told = await docker("history", "--no-trunc", "--format", "json", image) + await docker("inspect", image)
+    assert secret not in told
+    assert re.findall(r"(?i)\b\w*(?:token|secret|passw|api_?key|credential)\w*=\S+", told) == []
+    search = f"grep -rlF {secret} /app /home /root /tmp /etc /opt/venv/*.cfg; find / -xdev -name '.netrc' -o -xdev -name '.env'"
+    assert await docker("run", "--rm", "--user", "0", "--entrypoint", "sh", image, "-c", f"{search}; true") == ""
 
 
 async def test_stopped_it_finishes_its_job_and_exits_with_0(container: str, control_plane: ControlPlane) -> None:

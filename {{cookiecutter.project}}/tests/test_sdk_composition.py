@@ -85,6 +85,7 @@ HERE = {
     "send_result": "_post",
     "url_template.replace": "rp_http.JOB_DONE_URL.replace",
     "_transmit": "rp_http._transmit",
+    "json.dumps": "asyncio.to_thread",
 }
 
 

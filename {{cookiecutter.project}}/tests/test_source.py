@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from worker import download, source
+from worker import download, networks, source
 from worker.choices import SUFFIXES
 from worker.engine import Engine
 from worker.errors import InvalidRequest, SourceFailed
@@ -37,6 +37,19 @@ PAGE = b"<!doctype html><html><head><title>Sign in &amp; continue</title></head>
 CSV = b"name,pages,tier\n" + b"".join(b"report %d,%d,flash\n" % (row, row * 3) for row in range(40))
 
 TRUSTING = Settings(source_allow_private=True)
+
+#: Where clouds offer their machines metadata and keys, other than on link-local addresses; the last two in other forms.
+METADATA = (
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "[fd00:ec2::254]",
+    "[fd00:ec2::23]",
+    "[fd20:ce::254]",
+    "[fd00:42::42]",
+    "[::ffff:168.63.129.16]",
+    "[64:ff9b::a83f:8110]",
+)
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -112,7 +125,7 @@ async def raw() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
 @pytest.fixture
 def pretend_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.1 counts as public; every other private address stays refused."""
-    monkeypatch.setattr(download, "PUBLIC", dataclasses.replace(download.PUBLIC, allowed_networks=(ip_network("127.0.0.1/32"),)))
+    monkeypatch.setattr(download, "PUBLIC", dataclasses.replace(networks.PUBLIC, allowed_networks=(ip_network("127.0.0.1/32"),)))
 
 
 @pytest.fixture
@@ -317,6 +330,8 @@ async def test_a_server_that_is_not_there_is_named(tmp_path: Path, unused_tcp_po
         "http://",
         "http://[::1/x",
         "http://0177.0.0.1/x",
+        "http://xn--/x",
+        "http://xn--a/x",
         "http://host/\ud800",
     ],
 )
@@ -355,7 +370,7 @@ async def test_the_body_of_a_redirect_is_not_read(site: Site, tmp_path: Path) ->
     assert (await fetch(tmp_path, file_url=site.url("/a"))).size == len(PDF)
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/report.pdf", "http://[/"])
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/report.pdf", "http://[/", "http://xn--/", "A:0"])
 async def test_a_redirect_to_anything_but_http_is_refused(site: Site, tmp_path: Path, location: str) -> None:
     site.give("/a", status=302, headers={"location": location})
     assert (await refusal(tmp_path, file_url=site.url("/a"))).startswith("file_url: ")
@@ -389,8 +404,12 @@ async def test_a_redirect_to_anything_but_http_is_refused(site: Site, tmp_path: 
         "[::127.0.0.1]",
         "[::ffff:7f00:1]",
         "[2001:0:7f00:1::]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b:1::7f00:1]",
         "example.com@127.0.0.1",
         "user:pass@[::1]",
+        "017700000001",
+        "127\u30020\u30020\u30021",
     ],
 )
 async def test_no_spelling_of_this_machine_reaches_it(site: Site, tmp_path: Path, host: str) -> None:
@@ -418,6 +437,15 @@ async def test_no_spelling_of_this_machine_reaches_it(site: Site, tmp_path: Path
         "[fe80::1]",
         "[fd00:ec2::254]",
         "[ff02::1]",
+        "[::ffff:10.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[64:ff9b::c0a8:101]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a00:1::1]",
+        "[2002:a9fe:a9fe::]",
+        "[2001:0:a00:1::f5ff:fffe]",
+        "[2001:0:808:808::f5ff:fffe]",
+        *METADATA,
     ],
 )
 async def test_a_private_address_is_refused_with_the_way_out_for_trusted_senders(tmp_path: Path, host: str) -> None:
@@ -475,9 +503,20 @@ async def test_a_second_answer_for_a_name_is_checked_like_the_first(
     assert site.asked == ["127.0.0.1/a"]
 
 
-async def test_cloud_metadata_is_refused_to_trusted_senders_too(tmp_path: Path) -> None:
-    message = await refusal(tmp_path, file_url="http://169.254.169.254/latest/meta-data")
-    assert "host 169.254.169.254 is on a reserved network" in message
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::a9fe:a9fe]", *METADATA])
+async def test_cloud_metadata_is_refused_to_trusted_senders_too(tmp_path: Path, host: str) -> None:
+    message = await refusal(tmp_path, file_url=f"http://{host}/latest/meta-data")
+    assert f"host {host.strip('[]')} is on a reserved network" in message
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "100.64.0.1", "fd00::1", "::1", "::ffff:192.168.1.1"])
+def test_trusted_senders_reach_private_networks(address: str) -> None:
+    assert networks.TRUSTED.permits_address(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "168.63.129.15", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_public_addresses_are_reached_in_each_of_their_forms(address: str) -> None:
+    assert networks.PUBLIC.permits_address(address)
 
 
 async def test_a_proxy_in_the_environment_is_not_asked(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

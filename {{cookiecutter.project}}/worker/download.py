@@ -14,17 +14,17 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from email.message import Message
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 import httpx
-from ssrfguard import BlockedAddressError, BlockedURLError, Policy, SSRFGuardError
+from ssrfguard import BlockedAddressError, BlockedURLError, SSRFGuardError
 from ssrfguard.httpx import AsyncClient
 
 from worker import choices
 from worker.errors import InvalidRequest, SourceFailed
 from worker.limits import too_large
+from worker.networks import PUBLIC, TRUSTED
 from worker.settings import MB, Settings
 
 #: Bytes gathered before a thread writes them, and most that one step of decompression yields.
@@ -33,16 +33,6 @@ BATCH: Final = 1 << 20
 HEADER_LIMIT: Final = 1000
 #: Seconds for one attempt to connect, so that a host's next address gets its turn within the whole time allowed.
 CONNECT_TIMEOUT: Final = 10.0
-
-#: Networks that MINERU_SOURCE_ALLOW_PRIVATE opens: loopback, private use (RFC 1918, RFC 4193) and shared address space
-#: (RFC 6598). Link-local addresses stay closed even then: cloud metadata lives there, documents do not.
-PRIVATE_NETWORKS: Final = tuple(
-    map(ip_network, ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
-)
-#: Any port, since object stores listen on many (9000, 8333): it is the address that is checked. Credentials in a URL are
-#: accepted, and go to that URL's own origin alone.
-PUBLIC: Final = Policy(allowed_ports=frozenset(range(1, 65536)), allow_userinfo=True)
-TRUSTED: Final = Policy(allowed_ports=PUBLIC.allowed_ports, allow_userinfo=True, allowed_networks=PRIVATE_NETWORKS)
 
 #: What a sender can do about a status that says no.
 STATUS_ADVICE: Final = {
@@ -113,12 +103,15 @@ def _names_in(headers: httpx.Headers) -> tuple[str | None, str]:
 def _parsed(file_url: str) -> httpx.URL:
     try:
         url = httpx.URL(file_url.strip())
+        host = url.host
     except httpx.InvalidURL as error:
         # What httpx quotes after the colon is part of a password where that holds a slash.
         raise InvalidRequest(f"file_url: this is not a URL: {str(error).partition(':')[0].rstrip('.')}.") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    except UnicodeError:  # Of a host such as xn--, which httpx takes at first.
+        raise InvalidRequest("file_url: this is not a URL: its host, an internationalised name, cannot be decoded.") from None
+    if url.scheme not in ("http", "https") or not host:
         raise InvalidRequest(
-            f"file_url: an http or https URL with a host is needed, the scheme {url.scheme!r} and host {url.host!r} came."
+            f"file_url: an http or https URL with a host is needed, the scheme {url.scheme!r} and host {host!r} came."
         )
     return url
 
@@ -151,6 +144,8 @@ async def _response(client: AsyncClient, url: httpx.URL, settings: Settings) -> 
             response = await client.send(hop, stream=True)
         except SSRFGuardError as refused:
             raise _refusal(hop.url.host, refused, settings) from None
+        except (UnicodeError, httpx.InvalidURL):
+            raise SourceFailed("file_url: it redirects to what is not a URL; give the final URL.") from None
         async with aclosing(response):
             if not response.has_redirect_location:
                 yield response

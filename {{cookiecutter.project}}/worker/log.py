@@ -5,12 +5,10 @@ line is written, whatever field they came in.
 """
 
 import logging
-import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Final
 
 import structlog
 
@@ -68,39 +66,6 @@ def configure(settings: Settings, secrets: Iterable[str] = ()) -> None:
         cache_logger_on_first_use=False,
     )
     adopt_logging(libraries_level(settings))
-
-
-def outlive_readers() -> None:
-    """Have standard output and error lead nowhere once nobody reads them, so that a job is not lost for a line about it."""
-    sys.stdout, sys.stderr = _Outliving(sys.stdout), _Outliving(sys.stderr)
-
-
-class _Outliving:
-    """A text stream whose reader may go away."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with self._nowhere_if_broken():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._nowhere_if_broken():
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    @contextmanager
-    def _nowhere_if_broken(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
 
 
 def libraries_level(settings: Settings) -> str:

@@ -24,11 +24,12 @@ RECENT: Final = 5
 class Places:
     """The jobs of one worker, from the take to the delivered result. Used from one event loop only.
 
-    ``concurrency`` jobs are at work at a time; up to ``look_ahead`` more wait for their turn.
+    ``concurrency`` jobs are at work at a time; up to ``look_ahead`` more wait for their turn, and the results of as many as are
+    at work may be on their way.
     """
 
     def __init__(self, concurrency: int, look_ahead: int = 0) -> None:
-        self.most = concurrency + look_ahead
+        self.most = 2 * concurrency + look_ahead
         #: Whether the platform's queue holds more jobs, as far as is known.
         self.backlog = False
         #: Whether the worker is to be replaced, and a result still has to say so.
@@ -38,13 +39,14 @@ class Places:
         self._engine = asyncio.Semaphore(concurrency)
         self._held: set[str] = set()
         self._answered: set[str] = set()
+        self._leaving: set[str] = set()
         self._at_work: dict[object, float] = {}
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._change = asyncio.Event()
 
     def wanted(self) -> int:
         """How many jobs to ask the platform for now: those that can start at once, or else those to have at hand."""
-        free = self._concurrency - len(self._held)
+        free = self._concurrency - len(self._held) + min(len(self._leaving), self._concurrency)
         return free if free > 0 else max(0, free + self._look_ahead) * (self.backlog and self._are_short())
 
     async def changed(self) -> None:
@@ -57,10 +59,16 @@ class Places:
         self._held.update(job_ids)
         self._notify()
 
+    def leaves(self, job_id: str) -> None:
+        """A job's result is on its way to the platform: the engine has no more to do with it, and the next can be asked for."""
+        self._leaving.add(job_id)
+        self._notify()
+
     def let_go(self, job_id: str) -> None:
         """A job has left: its result is delivered, or it was stopped."""
         self._held.discard(job_id)
         self._answered.discard(job_id)
+        self._leaving.discard(job_id)
         self._notify()
 
     async def is_last(self, job_id: str) -> bool:

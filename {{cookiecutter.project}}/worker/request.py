@@ -120,7 +120,8 @@ def read(job_input: object, settings: Settings) -> Request:
 def _explained(problem: Any) -> str:
     """One validation problem as a sentence that names the field, what came and what is allowed."""
     if not problem["loc"]:
-        return str(problem["ctx"]["error"]).rstrip(".") + "."
+        # Half a surrogate pair cannot be a field's name; only that has no error of ours.
+        return str(problem.get("ctx", {}).get("error", "input: a field's name is no text")).rstrip(".") + "."
     name = str(problem["loc"][0])
     field = Request.model_fields.get(name)
     if field is None:

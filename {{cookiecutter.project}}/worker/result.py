@@ -24,6 +24,7 @@ from worker.errors import ResultUndeliverable
 from worker.log import redact
 from worker.outputs import FORMATS, Format, Parsed
 from worker.request import ArchiveFormat, Request
+from worker.serialised import serialised
 from worker.settings import MB, Settings, Transport
 
 #: What a worker needs to reach a bucket; an endpoint URL only outside AWS, the keys only where the host has no role.
@@ -152,8 +153,11 @@ def _read_text(path: Path) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    """The file's JSON; NaN and the infinities, which Python writes but JSON does not know, become null."""
-    return json.loads(path.read_bytes(), parse_constant=lambda _: None)
+    """The file's JSON; NaN and the infinities, which Python writes but JSON does not know, become null.
+
+    The call for each object lets other threads run, the event loop's among them: Python's reader does not by itself.
+    """
+    return json.loads(path.read_bytes(), parse_constant=lambda _: None, object_hook=lambda read: read)
 
 
 def _read_images(folder: Path) -> dict[str, str]:
@@ -339,15 +343,15 @@ def _cause(error: BaseException, settings: Settings) -> str:
 
 
 def _measured(response: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The response and its size in bytes as the SDK posts it (``runpod.serverless.modules.rp_http``).
+    """The response and its size in bytes as it is posted.
 
     Half a surrogate pair has no bytes in UTF-8: the SDK would fail on it and post nothing, so it becomes a question mark.
     """
-    text = json.dumps({"output": response}, ensure_ascii=False)
+    posted = {"output": response}
     try:
-        return response, len(text.encode())
+        return response, len(serialised(posted))
     except UnicodeEncodeError:
-        sound = text.encode(errors="replace")
+        sound = serialised(posted, errors="replace")
         return json.loads(sound)["output"], len(sound)
 
 

@@ -27,6 +27,7 @@ from worker.log import log
 from worker.pace import Pace
 from worker.places import Places
 from worker.polls import Fetch, Poll
+from worker.serialised import serialised
 
 Job = dict[str, Any]
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
@@ -46,7 +47,7 @@ DONE_HERE: Final = {
     "worker.main: _is_local": "on_platform",
     "rp_job.handle_job: run_job": "_run_and_deliver",
     "rp_job.handle_job: send_result": "_run_and_deliver, which tries again where the SDK gives up",
-    "rp_http._handle_result: json.dumps": "_run_and_deliver",
+    "rp_http._handle_result: json.dumps": "_run_and_deliver, in a thread",
     "rp_http._handle_result: url_template.replace": "_run_and_deliver",
     "rp_http._handle_result: set session.headers['X-Request-ID']": "_post",
     "rp_http._handle_result: _transmit": "_post",
@@ -230,28 +231,29 @@ async def _run_and_deliver(places: Places, session: Any, config: dict[str, Any],
 
     try:
         result = await rp_job.run_job(config["handler"], job)
+        places.leaves(job["id"])
         places.replaced |= result.pop("stopPod", False)
         if places.replaced and await places.is_last(job["id"]):
             result["stopPod"] = True
         url = rp_http.JOB_DONE_URL.replace("$ID", job["id"]) + "&isStream=false"
-        body = json.dumps(result, ensure_ascii=False)
+        body = await asyncio.to_thread(serialised, result, errors="replace")
         refusal = await _post(session, url, body, job["id"])
         if refusal is not None:
-            await _report_loss(session, url, job["id"], f"{len(body.encode())} bytes: {refusal}")
+            await _report_loss(session, url, job["id"], f"{len(body)} bytes: {refusal}")
     finally:
         places.let_go(job["id"])
 
 
 async def _report_loss(session: Any, url: str, job_id: str, reason: str) -> None:
-    """Post an error in the result's place: without any, the sender would see a completed job with no output."""
+    """Post an error in the result's place: without any, the sender would wait in vain, or see a completed job with no output."""
     error = f"The platform did not take the result of this job, {reason}."
-    unheard = await _post(session, url, json.dumps({"error": error}), job_id)
+    unheard = await _post(session, url, json.dumps({"error": error}).encode(), job_id, insist=True)
     if unheard is not None:
         log.error("the result could not be delivered; the platform does not have it", requestId=job_id, error=reason)
 
 
-async def _post(session: Any, url: str, body: str, job_id: str) -> str | None:
-    """Deliver ``body``, again after each pause where that may help; returns None, or why it cannot be delivered."""
+async def _post(session: Any, url: str, body: bytes, job_id: str, *, insist: bool = False) -> str | None:
+    """Deliver ``body``, again after each pause where that may help, or in any case; returns None, or why it cannot be delivered."""
     import aiohttp
     from runpod.serverless.modules import rp_http
 
@@ -263,7 +265,7 @@ async def _post(session: Any, url: str, body: str, job_id: str) -> str | None:
                 await rp_http._transmit(session, url, body)
         except aiohttp.ClientResponseError as error:
             reason = f"status {error.status}"
-            if error.status < 500 and error.status != 429:
+            if error.status < 500 and error.status != 429 and not insist:
                 return reason
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"{type(error).__name__}: {error}"

@@ -2,11 +2,12 @@
 
 import asyncio
 import statistics
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pytest
 
@@ -26,10 +27,14 @@ CONCURRENCIES: Final = (1, 2, 4, 8) if LONG else (1, 8)
 #: Jobs in the queue or at work at a time, jobs between two looks at the workers, and between two faults.
 AT_A_TIME, PER_LOOK, PER_FAULT = 30, 20, 3
 #: Seconds that a job gets, from when it is queued.
-PATIENCE: Final = 30
-#: Growth per 100 jobs that would be a leak, in MB and in open files; and in the short form, whose slope says little, in all.
-MOST_MEMORY, MOST_FILES = 10.0, 1.0
+PATIENCE: Final = 120
+#: Growth per 1,000 jobs of a worker's own that would be a leak, in MB and in open files, if it goes on: MinerU's memory grows in
+#: leaps, up to some 500 MB, as documents first meet. Fewer jobs than ``SETTLED`` say nothing of that. Measured over 2,000 jobs:
+#: no worker above 8 MB and 7 files. In any number of jobs, growth of this much in all is a leak.
+MOST_MEMORY, MOST_FILES, SETTLED = 25.0, 25.0, 1500
 MOST_MEMORY_IN_ALL, MOST_FILES_IN_ALL = 400.0, 30
+#: Parts of the soak's second half; what grows in each of them goes on growing.
+STRETCHES: Final = 3
 
 ACTIONS: Final = (400, 401, 403, 404, 429, 500, 502, 503, "drop", "lose", "truncate", "stall")
 PLACES: Final = ("take", "stop", "result", "progress", "ping")
@@ -41,7 +46,7 @@ pytestmark = [
 
 
 class Look(NamedTuple):
-    """What a worker's process holds: jobs that had ended by then, memory in MB, open files."""
+    """What a worker's process holds: jobs of its own that had ended by then, memory in MB, open files."""
 
     jobs: int
     memory: float
@@ -102,19 +107,21 @@ async def test_every_job_ends_in_a_result_or_a_message_and_nothing_grows(
             control_plane.faults.extend(fault(random) for _ in batch[::PER_FAULT])
             jobs += [control_plane.submit(random.choice(makers)()) for _ in batch]
             await at_most(jobs, AT_A_TIME)
-            ended = sum(job.status.final for job in jobs)
-            looks.append([held(worker, ended) for worker in workers])
+            ended = Counter(job.worker for job in jobs if job.status.final)
+            looks.append([held(worker, ended[worker.id]) for worker in workers])
         await at_most(jobs, 0)
         left = [path for path in tmp_path.glob("temp-*/*") if path.name.startswith(("job-", "tmp"))]
-        assert [worker.returncode for worker in workers] == [None] * len(workers), workers[0].log
+        assert [worker.returncode for worker in workers] == [None] * len(workers)
     lost = [job for job in jobs if not told(job)]
     tally.update({"jobs sent": len(jobs), "lost": len(lost), "faults tried": sum(f.happened for f in control_plane.faults)})
-    assert not lost, [(job.input, job.status, job.error) for job in lost][:5]
+    assert not lost, [(str(job.input)[:100], job.status, job.error) for job in lost][:5]
     assert not left
-    for worker, (memory, files) in zip(CONCURRENCIES, growths(looks) if LONG else (), strict=LONG):
-        record_property("soak measured", [f"growth per 100 jobs, concurrency {worker}", f"{memory:+.1f} MB, {files:+.2f} files"])
-        assert memory < MOST_MEMORY
-        assert files < MOST_FILES
+    for concurrency, seen in zip(CONCURRENCIES, zip(*looks, strict=True), strict=True) if LONG else ():
+        memory, files = growth(seen, "memory"), growth(seen, "files")
+        steady = f"goes on by {memory.steady:+.0f} MB, {files.steady:+.0f} files"
+        told_as = f"{memory.overall:+.0f} MB, {files.overall:+.0f} files; {steady}; at the end {seen[-1].memory:.0f} MB"
+        record_property("soak measured", [f"growth per 1,000 jobs, concurrency {concurrency}", told_as])
+        assert JOBS < SETTLED or (memory.steady < MOST_MEMORY and files.steady < MOST_FILES), told_as
     first, last = looks[0], looks[-1]
     assert all(after.memory - before.memory < MOST_MEMORY_IN_ALL for before, after in zip(first, last, strict=True))
     assert all(after.files - before.files < MOST_FILES_IN_ALL for before, after in zip(first, last, strict=True))
@@ -138,13 +145,22 @@ async def at_most(jobs: list[Job], number: int) -> None:
             return
 
 
-def growths(looks: list[list[Look]]) -> list[tuple[float, float]]:
-    """For each worker the slopes of its memory (MB) and open files per 100 jobs, once its first quarter of looks is over."""
-    settled = looks[len(looks) // 4 :]
-    slopes = []
-    for seen in zip(*settled, strict=True):
-        jobs = [look.jobs for look in seen]
-        memory = statistics.linear_regression(jobs, [look.memory for look in seen]).slope
-        files = statistics.linear_regression(jobs, [look.files for look in seen]).slope
-        slopes.append((memory * 100, files * 100))
-    return slopes
+class Growth(NamedTuple):
+    """Slopes per 1,000 jobs over the second half of the soak: of the whole of it, and the least of those of its parts."""
+
+    overall: float
+    steady: float
+
+
+def growth(seen: Sequence[Look], what: Literal["memory", "files"]) -> Growth:
+    """How one worker's memory (MB) or open files grew with its jobs."""
+    half = seen[len(seen) // 2 :]
+    length = len(half) // STRETCHES
+    return Growth(_slope(half, what), min(_slope(half[part * length :][:length], what) for part in range(STRETCHES)))
+
+
+def _slope(seen: Sequence[Look], what: Literal["memory", "files"]) -> float:
+    jobs = [look.jobs for look in seen]
+    if len(set(jobs)) < 2:
+        return 0.0
+    return 1000 * statistics.linear_regression(jobs, [getattr(look, what) for look in seen]).slope
