@@ -15,10 +15,10 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 from figures import Figure, children_cpu_seconds, show
-from ops.arrivals import Arrivals  # type: ignore[import-not-found]
 from ops.plan import FOUNDING_TIMES, sweep  # type: ignore[import-not-found]
-from ops.scenario import Scenario  # type: ignore[import-not-found]
-from ops.simulation import simulate  # type: ignore[import-not-found]
+from ops.simulation.arrivals import Arrivals  # type: ignore[import-not-found]
+from ops.simulation.run import simulate  # type: ignore[import-not-found]
+from ops.simulation.scenario import Scenario  # type: ignore[import-not-found]
 
 #: Most seconds for all, and most that memory may grow from a tenth of the jobs to all of them.
 SECONDS_GOAL, GROWTH_GOAL = 600, 1.1

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from ops.arrivals import DAY, HOUR, Arrivals
 from ops.findings import FOUNDING, Finding, number, read_lines, seconds
-from ops.scenario import KINDS, Result, Scenario, Times
-from ops.simulation import Overloaded, simulate
+from ops.simulation.arrivals import DAY, HOUR, Arrivals
+from ops.simulation.run import Overloaded, simulate
+from ops.simulation.scenario import KINDS, Result, Scenario, Times
 
 #: How many times the fastest setting's p95 a cheaper one's may be, where no p95 is asked for.
 SLACK: Final = 1.5

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from played import markdown, played
 
-from ops.batch import AlreadyRunning, Batch, Outcome, Wish
+from ops.batch.journal import Journal, JournalError
+from ops.batch.run import AlreadyRunning, Batch, Outcome, Wish
+from ops.batch.sources import NoDocuments, Source, find
 from ops.client import Client, EndpointError
 from ops.commands.batch import summarise
 from ops.control_plane import ControlPlane
 from ops.jobs import Job, Status
-from ops.journal import Journal, JournalError
 from ops.local_worker import PROJECT
-from ops.sources import NoDocuments, Source, find
 
 Run = Callable[..., "asyncio.Task[list[Outcome]]"]
 

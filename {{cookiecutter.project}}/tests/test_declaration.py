@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ops import declaration, declared, endpoint_diff, standing_cost
-from ops.declaration import DeclarationError
-from ops.endpoint_diff import Change
+from ops.deploy import comparison, declaration, declared, standing_cost
+from ops.deploy.comparison import Change
+from ops.deploy.declaration import DeclarationError
 from ops.hub import variable
 from worker import choices
 from worker.settings import Settings
@@ -269,7 +269,7 @@ def live(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_nothing_differs_from_what_was_deployed(body: dict[str, Any], live: dict[str, Any]) -> None:
-    assert endpoint_diff.changes(body, live) == []
+    assert comparison.changes(body, live) == []
 
 
 @pytest.mark.parametrize(
@@ -290,34 +290,34 @@ def test_only_what_differs_is_changed(
     body: dict[str, Any], live: dict[str, Any], group: str, value: Any, field: str, update: dict[str, Any]
 ) -> None:
     live[group] = {**live[group], **value} if isinstance(value, dict) else value
-    differing = endpoint_diff.changes(body, live)
+    differing = comparison.changes(body, live)
     assert [change.field for change in differing] == [field]
-    assert endpoint_diff.update(body, differing) == update
+    assert comparison.update(body, differing) == update
 
 
 @pytest.mark.parametrize(("name", "value"), [("pools", ["ADA_24"]), ("excludedTypes", [])])
 def test_pools_are_sent_with_the_cards_left_out_of_them(body: dict[str, Any], live: dict[str, Any], name: str, value: Any) -> None:
     live["gpu"][name] = value
-    asked = endpoint_diff.update(body, endpoint_diff.changes(body, live))
+    asked = comparison.update(body, comparison.changes(body, live))
     assert asked == {"gpu": {"pools": ["AMPERE_24", "ADA_24"], "excludedTypes": ["NVIDIA L4"]}}
 
 
 def test_a_floor_is_taken_away_where_versions_are_named(file: Path, live: dict[str, Any]) -> None:
     body = declaration.request(read(file, changed('min_cuda_version = "13.0"', 'allowed_cuda_versions = ["13.0"]')), ENVIRONMENT)
-    asked = endpoint_diff.update(body, endpoint_diff.changes(body, live))
+    asked = comparison.update(body, comparison.changes(body, live))
     assert asked == {"gpu": {"allowedCudaVersions": ["13.0"], "minCudaVersion": ""}}
 
 
 def test_a_variable_that_only_the_live_endpoint_has_is_taken_away(body: dict[str, Any], live: dict[str, Any]) -> None:
     live["env"] = {**live["env"], "BY_HAND": "1"}
-    differing = endpoint_diff.changes(body, live)
+    differing = comparison.changes(body, live)
     assert differing == [Change("env.BY_HAND", "1", None)]
-    assert endpoint_diff.update(body, differing) == {"env": body["env"]}
+    assert comparison.update(body, differing) == {"env": body["env"]}
 
 
 def test_secrets_are_masked_and_references_to_them_are_not(body: dict[str, Any]) -> None:
-    shown = endpoint_diff.masked({**body, "env": {**body["env"], "PIN": "1234", "MY_API_KEY": "abc"}}, ["PIN"])["env"]
-    masked = {key for key, value in shown.items() if value == endpoint_diff.MASK}
+    shown = comparison.masked({**body, "env": {**body["env"], "PIN": "1234", "MY_API_KEY": "abc"}}, ["PIN"])["env"]
+    masked = {key for key, value in shown.items() if value == comparison.MASK}
     assert masked == {"PIN", "MY_API_KEY", "BUCKET_ACCESS_KEY_ID"}
     assert shown["BUCKET_SECRET_ACCESS_KEY"] == declaration.reference("bucket")
 

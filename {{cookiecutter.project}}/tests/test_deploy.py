@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ops import declaration
+from ops.deploy import declaration
 from ops.endpoint import Rest
 from ops.local_worker import PROJECT
-from ops.rest_server import RestServer, RestSettings
+from ops.rest_server.server import RestServer, RestSettings
 
 #: What the file of these tests says of workers.
 WORKERS = "min = 0\nmax = 3"

@@ -20,17 +20,17 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from typer.testing import CliRunner, Result
 
-from ops import log_chart, log_timeline
 from ops.commands.logs import _record
 from ops.commands.logs import logs as command
 from ops.control_plane import ControlPlane
 from ops.endpoint import Rest
 from ops.freeze import Endpoint, Platform
 from ops.local_worker import DEFAULTS, PROJECT
-from ops.log_hearing import tell
-from ops.log_lines import read
-from ops.log_story import Story
-from ops.rest_server import RestServer, RestSettings
+from ops.logs import chart, timeline
+from ops.logs.hearing import tell
+from ops.logs.lines import read
+from ops.logs.story import Story
+from ops.rest_server.server import RestServer, RestSettings
 
 LOGS = Path(__file__).parent / "logs"
 
@@ -183,7 +183,7 @@ def test_a_log_that_begins_within_a_job_says_so() -> None:
 
 def test_a_request_without_an_end_is_told_as_such() -> None:
     (request,) = story(POST_3[:-1]).requests
-    assert (request.outcome, log_timeline.duration(request)) == ("", None)
+    assert (request.outcome, timeline.duration(request)) == ("", None)
 
 
 # Forms.
@@ -364,9 +364,9 @@ def test_whatever_a_log_holds_every_line_is_counted_and_the_rest_is_shown(lines:
     told = story(lines)
     assert told.forms.total() == len(lines)
     assert len(told.odd) == min(3, told.forms["unknown"])
-    list(log_timeline.timeline(told, 80))
-    log_timeline.boots(told)
-    log_timeline.requests(told)
+    list(timeline.timeline(told, 80))
+    timeline.boots(told)
+    timeline.requests(told)
     for request in told.requests:
         assert request.why
         json.dumps(_record(request))
@@ -437,7 +437,7 @@ def test_what_cannot_be_read_is_told_in_plain_words(arguments: Sequence[str], co
 
 def test_the_chart_shows_every_process(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    files = log_chart.draw(story(POST_3 + POST_4), "Two requests", tmp_path)
+    files = chart.draw(story(POST_3 + POST_4), "Two requests", tmp_path)
     svg = files[0].read_text("utf-8")
     for word in ("Two requests", "weights", "restored", "231 s", "04:51:25"):
         assert word in svg

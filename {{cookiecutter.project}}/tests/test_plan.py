@@ -18,10 +18,10 @@ pytest.importorskip("numpy")
 pytest.importorskip("simpy")
 
 from ops import findings, plan, plan_chart, prices
-from ops.arrivals import Arrivals
 from ops.commands.plan import plan as plan_command
 from ops.local_worker import PROJECT
-from ops.scenario import Result, Scenario
+from ops.simulation.arrivals import Arrivals
+from ops.simulation.scenario import Result, Scenario
 
 #: Runs the command and gives its exit code, standard output and errors.
 Command = Callable[..., Any]

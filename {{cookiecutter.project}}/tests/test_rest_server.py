@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops import endpoint, prices, rest_wire
+from ops import endpoint, prices
 from ops.endpoint import Rest, RestError
-from ops.rest_server import RestServer, RestSettings
+from ops.rest_server import wire
+from ops.rest_server.server import RestServer, RestSettings
 
 BODY: dict[str, Any] = {
     "name": "reader",
@@ -264,23 +265,23 @@ async def test_the_log_of_a_worker_that_never_was_is_an_error(rest: Rest) -> Non
 
 
 async def test_a_throttled_request_waits_as_long_as_it_is_told(server: RestServer, rest: Rest) -> None:
-    server.problems.extend(rest_wire.Problem(429, "rate limit exceeded", retry_after=0) for _ in range(2))
+    server.problems.extend(wire.Problem(429, "rate limit exceeded", retry_after=0) for _ in range(2))
     made = await rest.create(BODY)
     assert [(method, path) for method, path, _ in server.requests] == [("POST", "/v2/serverless")] * 3
     assert list(server.endpoints) == [made["id"]]
 
 
 async def test_a_wait_that_is_too_long_is_told_instead(server: RestServer, rest: Rest) -> None:
-    server.problems.append(rest_wire.Problem(429, "rate limit exceeded for the day window", retry_after=4000))
+    server.problems.append(wire.Problem(429, "rate limit exceeded for the day window", retry_after=4000))
     with pytest.raises(RestError, match=r"no more requests through for now \(rate limit .* day window\): try again in 4000 s"):
         await rest.endpoints()
     assert len(server.requests) == 1
 
 
 async def test_only_a_request_that_reads_is_tried_again_after_a_failure(server: RestServer, rest: Rest) -> None:
-    server.problems.append(rest_wire.Problem(502, "upstream failed"))
+    server.problems.append(wire.Problem(502, "upstream failed"))
     assert await rest.endpoints() == []
-    server.problems.append(rest_wire.Problem(502, "upstream failed"))
+    server.problems.append(wire.Problem(502, "upstream failed"))
     with pytest.raises(RestError, match="failed with 502"):
         await rest.create(BODY)
     assert [method for method, _, _ in server.requests] == ["GET", "GET", "POST"]
@@ -289,15 +290,15 @@ async def test_only_a_request_that_reads_is_tried_again_after_a_failure(server: 
 @pytest.mark.parametrize(
     ("problem", "words"),
     [
-        (rest_wire.Problem(403, "access denied"), "may not do this (access denied): give it write access"),
-        (rest_wire.Problem(400, "max workers … your workers quota (5)"), "Lower workers.max here or elsewhere, or ask RunPod"),
+        (wire.Problem(403, "access denied"), "may not do this (access denied): give it write access"),
+        (wire.Problem(400, "max workers … your workers quota (5)"), "Lower workers.max here or elsewhere, or ask RunPod"),
         (
-            rest_wire.Problem(422, "Request validation failed.", ["$.a: no"]),
+            wire.Problem(422, "Request validation failed.", ["$.a: no"]),
             "this (422): Request validation failed; $.a: no.",
         ),
     ],
 )
-async def test_a_refusal_is_told_with_its_way_out(server: RestServer, rest: Rest, problem: rest_wire.Problem, words: str) -> None:
+async def test_a_refusal_is_told_with_its_way_out(server: RestServer, rest: Rest, problem: wire.Problem, words: str) -> None:
     server.problems.append(problem)
     with pytest.raises(RestError) as told:
         await rest.endpoints()

@@ -16,15 +16,15 @@ pytest.importorskip("simpy")
 
 from test_freeze import QUICK  # noqa: E402
 
-from ops.arrivals import CHUNK, WEEK, Arrivals, Pages  # noqa: E402
 from ops.control_plane import ControlPlane  # noqa: E402
 from ops.findings import FOUNDING  # noqa: E402
 from ops.freeze import Endpoint, Platform  # noqa: E402
-from ops.histogram import ERROR, Histogram  # noqa: E402
 from ops.jobs import Job  # noqa: E402
 from ops.plan import FOUNDING_TIMES  # noqa: E402
-from ops.scenario import KINDS, Result, Scenario, Times  # noqa: E402
-from ops.simulation import MOST_WAITING, Overloaded, simulate  # noqa: E402
+from ops.simulation.arrivals import CHUNK, WEEK, Arrivals, Pages  # noqa: E402
+from ops.simulation.histogram import ERROR, Histogram  # noqa: E402
+from ops.simulation.run import MOST_WAITING, Overloaded, simulate  # noqa: E402
+from ops.simulation.scenario import KINDS, Result, Scenario, Times  # noqa: E402
 
 #: Boots, restores and jobs of a second or less.
 SHORT = Times((1.0,), (0.1,), job=0.5, page=0.01)

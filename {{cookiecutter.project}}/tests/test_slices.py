@@ -21,13 +21,13 @@ from pypdf import PdfReader, PdfWriter
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from ops import slices
-from ops.batch import Batch, Outcome, Wish
-from ops.batch_jobs import UPLOADS
+from ops.batch import slices
+from ops.batch.jobs import UPLOADS
+from ops.batch.run import Batch, Outcome, Wish
+from ops.batch.sources import find
 from ops.client import Client
 from ops.control_plane import ControlPlane
 from ops.local_worker import PROJECT, LocalWorker
-from ops.sources import find
 from worker import choices
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

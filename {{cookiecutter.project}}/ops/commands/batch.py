@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops import prices, show, sources
-from ops.batch import FOLDER, IN_FLIGHT, JOURNAL, PAGES_PER_JOB, PATIENCE, Batch, Outcome, Wish
+from ops import prices, show
+from ops.batch import sources
+from ops.batch.run import FOLDER, IN_FLIGHT, JOURNAL, PAGES_PER_JOB, PATIENCE, Batch, Outcome, Wish
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client
 from ops.commands.common import AS_JSON, ENDPOINT, LIVE_URL, OUTPUT, URL, check_tier, finish
 from ops.commands.parse import FORMAT, OCR_MODE, TIER, wishes

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from ops import declaration, endpoint_diff, rollout, show, standing_cost
+from ops import show
 from ops.commands.common import AS_JSON, LIVE_URL, finish, python
-from ops.declaration import DeclarationError
-from ops.declared import Declaration
+from ops.deploy import comparison, declaration, rollout, standing_cost
+from ops.deploy.comparison import Change
+from ops.deploy.declaration import DeclarationError
+from ops.deploy.declared import Declaration
 from ops.endpoint import REST_URL, Described, Rest, RestError
-from ops.endpoint_diff import Change
 from worker import choices
 
 #: Seconds to wait for workers: a host that has not seen the image pulls it first.
@@ -76,7 +77,7 @@ def deploy(
         show.errors.print(f"[yellow]{escape(cost)}[/yellow]", soft_wrap=True)
     secrets = declared.secrets.from_environment
     if dry_run:
-        print(json.dumps(endpoint_diff.masked(body, secrets), indent=2, ensure_ascii=False))
+        print(json.dumps(comparison.masked(body, secrets), indent=2, ensure_ascii=False))
     elif diff:
         live, differing = _told(_differing(url, body, endpoint))
         _report(live, "differs" if differing else "unchanged", differing, secrets, as_json=as_json)
@@ -153,14 +154,14 @@ async def _compared(rest: Rest, body: Described, endpoint_id: str) -> tuple[Desc
     """The live endpoint and how it differs; everything does if there is none."""
     live = await _find(rest, body["name"], endpoint_id)
     if live is None:
-        return None, endpoint_diff.changes(body, {"name": ""})
+        return None, comparison.changes(body, {"name": ""})
     if live.get("type", "QUEUE") != "QUEUE" or not live.get("gpu"):
         kind = "runs on CPUs" if live.get("cpu") else f"is a {live.get('type')} endpoint"
         raise RestError(
             f"{live['name']} ({live['id']}) {kind}, which cannot be changed into one with a queue and GPUs: give yours another "
             "name in the file, or destroy that one."
         )
-    return live, endpoint_diff.changes(body, live)
+    return live, comparison.changes(body, live)
 
 
 async def _deploy(url: str, declared: Declaration, body: Described, endpoint_id: str) -> Deployed:
@@ -170,7 +171,7 @@ async def _deploy(url: str, declared: Declaration, body: Described, endpoint_id:
             return Deployed(await rest.create(body), "created", [])
         if not differing:
             return Deployed(live, "unchanged", [])
-        return Deployed(await rest.update(live["id"], endpoint_diff.update(body, differing)), "updated", differing)
+        return Deployed(await rest.update(live["id"], comparison.update(body, differing)), "updated", differing)
 
 
 async def _serving(url: str, endpoint_id: str, count: int, patience: float, *, quiet: bool) -> None:
@@ -201,7 +202,7 @@ async def _destroy(url: str, endpoint_id: str) -> None:
 def _report(live: Described | None, action: str, differing: list[Change], secrets: list[str], *, as_json: bool) -> None:
     """What was done, or would be, and to which fields."""
     visible = [
-        Change(change.field, *(endpoint_diff.shown(change.field, value, secrets) for value in (change.live, change.declared)))
+        Change(change.field, *(comparison.shown(change.field, value, secrets) for value in (change.live, change.declared)))
         for change in differing
     ]
     if as_json:

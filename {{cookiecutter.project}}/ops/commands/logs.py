@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from ops import log_chart, log_evidence, log_hearing, log_timeline, show
+from ops import show
 from ops.commands.common import AS_JSON, finish
 from ops.endpoint import REST_URL, Rest, RestError
-from ops.log_lines import KNOWN_FORMS, Form, Line, number, read
-from ops.log_story import Request, Story
+from ops.logs import chart, evidence, hearing, timeline
+from ops.logs.lines import KNOWN_FORMS, Form, Line, number, read
+from ops.logs.story import Request, Story
 
 #: What the forms of lines are called.
 FORMS: Final[dict[Form, str]] = {
@@ -40,7 +41,7 @@ def logs(
         float | None,
         typer.Option(
             min=0,
-            help=f"Seconds after which an idle worker is frozen: asked of a live endpoint, else {log_evidence.IDLE_TIMEOUT:g}.",
+            help=f"Seconds after which an idle worker is frozen: asked of a live endpoint, else {evidence.IDLE_TIMEOUT:g}.",
         ),
     ] = None,
     chart: Annotated[Path | None, typer.Option(help="Folder for the timeline as SVG and PNG.")] = None,
@@ -67,8 +68,8 @@ def logs(
     if endpoint:
         lines, known_timeout = finish(_live(url, endpoint, worker, tail))
     else:
-        lines, known_timeout = _from_files(files or []), log_evidence.IDLE_TIMEOUT
-    story = log_hearing.tell(lines, known_timeout if idle_timeout is None else idle_timeout)
+        lines, known_timeout = _from_files(files or []), evidence.IDLE_TIMEOUT
+    story = hearing.tell(lines, known_timeout if idle_timeout is None else idle_timeout)
     if not story.understood:
         show.failed(f"None of {len(lines)} lines was understood. Known are: {KNOWN_FORMS}.")
         _tell_odd(story)
@@ -115,7 +116,7 @@ async def _live(url: str, endpoint: str, worker: str, tail: int) -> tuple[list[L
             timeout = number((await rest.endpoint(endpoint)).get("workers", {}).get("idleTimeout"))
             logs = {name: [f"{at} {text}" async for at, text in rest.logs(endpoint, name, tail=tail)] for name in names}
             lines = [line for name, texts in logs.items() for line in read(texts, name)]
-            return lines, log_evidence.IDLE_TIMEOUT if timeout is None else timeout
+            return lines, evidence.IDLE_TIMEOUT if timeout is None else timeout
     except RestError as error:
         show.failed(str(error))
         raise typer.Exit(1) from None
@@ -131,9 +132,9 @@ def _record(request: Request) -> dict[str, Any]:
         "kind": request.kind,
         "why": request.why,
         "said_by_worker": request.said,
-        "begun": log_timeline.iso(request.begun),
-        "ended": log_timeline.iso(request.ended),
-        "seconds": log_timeline.duration(request),
+        "begun": timeline.iso(request.begun),
+        "ended": timeline.iso(request.ended),
+        "seconds": timeline.duration(request),
         "outcome": request.outcome or None,
         "boot_seconds": process.boot_seconds,
         "phases": process.phases,
@@ -142,15 +143,15 @@ def _record(request: Request) -> dict[str, Any]:
 
 def _show(story: Story) -> None:
     width = show.console.width
-    for row in log_timeline.timeline(story, width):
+    for row in timeline.timeline(story, width):
         show.console.print(row)
-    boots = log_timeline.boots(story)
+    boots = timeline.boots(story)
     if boots is not None:
         show.console.print("", boots, sep="\n")
     if story.requests:
-        show.console.print("", log_timeline.requests(story), sep="\n")
-    if len(story.requests) > log_timeline.REQUESTS:
-        show.console.print(f"[dim]Only the latest {log_timeline.REQUESTS} requests are shown; --json has them all.[/dim]")
+        show.console.print("", timeline.requests(story), sep="\n")
+    if len(story.requests) > timeline.REQUESTS:
+        show.console.print(f"[dim]Only the latest {timeline.REQUESTS} requests are shown; --json has them all.[/dim]")
     show.console.print(f"\n{escape(_sentence(story))}", soft_wrap=True)
     _tell_odd(story)
 
@@ -176,7 +177,7 @@ def _tell_odd(story: Story) -> None:
 def _draw(story: Story, folder: Path, *, quiet: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        files = log_chart.draw(story, "Worker logs: boots, freezes, requests", folder)
+        files = chart.draw(story, "Worker logs: boots, freezes, requests", folder)
     except ImportError:
         show.errors.print("No chart was drawn: this Python lacks matplotlib, which `make coldstart` installs.")
         return

@@ -65,7 +65,7 @@ def plan(
     A job meets a warm worker, one that is restored from a snapshot in seconds, or a fresh boot of minutes. How often each happens
     depends on the gaps between jobs: a longer idle timeout bridges more of them and is billed for it. This plays your arrivals
     through the platform's rules, for each setting, and says which to choose: the cheapest that keeps --p95, or without it one and
-    a half times the fastest setting's. `ops/simulation.py` says what is simulated and what is left out.
+    a half times the fastest setting's. `ops/simulation/run.py` says what is simulated and what is left out.
 
     Times are the founding post's (an A5000 or 4090) unless you measure yours: `python -m ops coldstart` and --measured. How many
     hosts there are, how they are picked and how long they keep snapshots is not published: the defaults are guesses, so try what
@@ -79,8 +79,8 @@ def plan(
         show.failed(f"This Python lacks {' and '.join(missing)}, which `make plan` installs.")
         raise typer.Exit(1)
     from ops import plan as planning  # Here, since it needs them.
-    from ops.arrivals import Arrivals, Pages
-    from ops.scenario import Scenario
+    from ops.simulation.arrivals import Arrivals, Pages
+    from ops.simulation.scenario import Scenario
 
     try:
         times = planning.measured_times(measured) if measured else planning.FOUNDING_TIMES

@@ -1,29 +1,23 @@
 """RunPod's REST v2 API for endpoints on localhost: it takes what the platform takes, refuses what it refuses, and costs nothing.
 
-    python -m ops.rest_server                                      # then, from another terminal:
-    python -m ops deploy --url http://127.0.0.1:8001 --image registry.example.com/worker:1
-
 Requests are checked field by field, errors come as RFC 9457 has them. Its workers only say that they run: they boot for a
 while, then they are idle, and their logs hold what ``LocalWorker.say`` was told. Jobs go to ``python -m ops run``. It listens
 on the loopback interface only.
 """
 
-import asyncio
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
-import typer
 from aiohttp import web
 
-from ops import rest_catalogue, rest_endpoints, rest_schema, rest_wire
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL
-from ops.commands.common import finish
-from ops.rest_endpoints import LocalEndpoint, LocalWorker
-from ops.rest_wire import Problem
+from ops.rest_server import catalogue, endpoints, schema, wire
+from ops.rest_server.endpoints import LocalEndpoint, LocalWorker
+from ops.rest_server.wire import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -102,12 +96,12 @@ class RestServer:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new endpoint; the first is called as the one of ``python -m ops run``, so that jobs find their way."""
-        body = await rest_wire.body(request, rest_schema.CreateEndpoint)
+        body = await wire.body(request, schema.CreateEndpoint)
         number = next(self._ids)
         endpoint_id = LOCAL_ENDPOINT if number == 1 else f"{LOCAL_ENDPOINT}-{number}"
-        blank = {**rest_schema.DEFAULTS, "gpu": rest_schema.GPU_DEFAULTS}
-        self._check(body, rest_endpoints.merged(blank, body))
-        endpoint = rest_endpoints.created(endpoint_id, body, self.settings.boot, self._ids)
+        blank = {**schema.DEFAULTS, "gpu": schema.GPU_DEFAULTS}
+        self._check(body, endpoints.merged(blank, body))
+        endpoint = endpoints.created(endpoint_id, body, self.settings.boot, self._ids)
         self.endpoints[endpoint_id] = endpoint
         return web.json_response(self._described(endpoint), status=201)
 
@@ -118,8 +112,8 @@ class RestServer:
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Change what the body holds."""
         endpoint = self._named(request)
-        body = await rest_wire.body(request, rest_schema.UpdateEndpoint)
-        self._check(body, rest_endpoints.merged(endpoint.config, body), besides=endpoint)
+        body = await wire.body(request, schema.UpdateEndpoint)
+        self._check(body, endpoints.merged(endpoint.config, body), besides=endpoint)
         endpoint.change(body)
         return web.json_response(self._described(endpoint))
 
@@ -141,7 +135,7 @@ class RestServer:
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """A worker's log as server-sent events: the latest lines, or those after the event last seen, then what comes."""
         worker = self._worker(request)
-        query = rest_wire.query(request, rest_schema.Tail)
+        query = wire.query(request, schema.Tail)
         sources = (query.source,) if query.source else ("container", "system")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
@@ -160,24 +154,24 @@ class RestServer:
         before = [line for line in worker.lines if line[1] in sources]
         seen = len(worker.lines)
         for line in [line for line in before if line[0] > cursor] if cursor else before[max(0, len(before) - tail) :]:
-            await response.write(rest_wire.event(*line))
+            await response.write(wire.event(*line))
         while not worker.gone:
             for line in await worker.after(seen):
                 seen += 1
                 if line[1] in sources:
-                    await response.write(rest_wire.event(*line))
+                    await response.write(wire.event(*line))
 
     async def gpus(self, request: web.Request) -> web.StreamResponse:
         """The catalogue of cards."""
-        return web.json_response({"gpus": rest_catalogue.gpu_types()})
+        return web.json_response({"gpus": catalogue.gpu_types()})
 
     async def billing(self, request: web.Request) -> web.StreamResponse:
         """What endpoints have cost: all of it on this day, as ``spent`` says."""
-        query = rest_wire.query(request, rest_schema.Billing)
+        query = wire.query(request, schema.Billing)
         if query.lastN is not None and (query.startTime or query.endTime):
             raise Problem(400, "lastN and startTime or endTime are mutually exclusive")
         spent = {name: cost for name, cost in self.spent.items() if query.serverlessId in ("", name)}
-        span = {"startTime": rest_endpoints.days_ago(0), "endTime": rest_endpoints.days_ago(-1)}
+        span = {"startTime": endpoints.days_ago(0), "endTime": endpoints.days_ago(-1)}
         nothing = {"cpuAmount": 0, "diskAmount": 0, "feeAmount": 0}
         records = [
             {**span, "serverlessId": name, "totalAmount": cost, "gpuAmount": cost, **nothing} for name, cost in spent.items()
@@ -208,7 +202,7 @@ class RestServer:
 
     def _check(self, body: dict[str, Any], after: dict[str, Any], besides: LocalEndpoint | None = None) -> None:
         """Refuse a configuration that contradicts itself or asks for more workers than there may be."""
-        for conflict in rest_endpoints.conflicts(body, after):
+        for conflict in endpoints.conflicts(body, after):
             raise Problem(400, conflict)
         others = [endpoint for endpoint in self.endpoints.values() if endpoint is not besides]
         if sum(endpoint.config["workers"]["max"] for endpoint in others) + after["workers"]["max"] > self.settings.quota:
@@ -235,22 +229,3 @@ class RestServer:
             raise
         except web.HTTPException as refusal:
             raise Problem(refusal.status, f"{request.method} {request.path} is not known") from None
-
-
-def main(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = PORT,
-    boot: Annotated[float, typer.Option(min=0, help="Seconds that a worker takes to boot.")] = RestSettings.boot,
-    jobs_url: Annotated[str, typer.Option(help="Job API that its endpoints name: that of `python -m ops run`.")] = LOCAL_URL,
-) -> None:
-    """RunPod's REST v2 API on this machine, to deploy to without an account. Ctrl-C stops it, and what it kept is gone."""
-    finish(_serve(RestSettings(boot=boot, jobs_url=jobs_url), port), interrupted=0)
-
-
-async def _serve(settings: RestSettings, port: int) -> None:
-    async with RestServer(settings, port) as server:
-        print(f"REST v2 is at {server.url}: python -m ops deploy --url {server.url}. Ctrl-C stops it.", flush=True)
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -26,10 +26,10 @@ from typing import Any, Final
 
 import simpy
 
-from ops.arrivals import Arrivals
-from ops.histogram import Histogram
-from ops.hosts import Host, Hosts
-from ops.scenario import FRESH, KINDS, RESTORED, WARM, Result, Scenario
+from ops.simulation.arrivals import Arrivals
+from ops.simulation.histogram import Histogram
+from ops.simulation.hosts import Host, Hosts
+from ops.simulation.scenario import FRESH, KINDS, RESTORED, WARM, Result, Scenario
 
 #: Most jobs that may wait; more are an endpoint that can never keep up.
 MOST_WAITING: Final = 1_000_000

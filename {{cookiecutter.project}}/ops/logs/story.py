@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ops.log_lines import DATED_FROM, Form, Line
-from ops.log_signs import Sign
+from ops.logs.lines import DATED_FROM, Form, Line
+from ops.logs.signs import Sign
 
 Kind = Literal["fresh", "restored", "warm", "unsure"]
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ops.declared import SECRET_LOOK, SECRETS
+from ops.deploy.declared import SECRET_LOOK, SECRETS
 from ops.endpoint import plain_name
 
 #: In place of a value that is nobody's business.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ops.rest_catalogue import cards_of
-from ops.rest_schema import DEFAULTS, GPU_DEFAULTS
+from ops.rest_server.catalogue import cards_of
+from ops.rest_server.schema import DEFAULTS, GPU_DEFAULTS
 
 #: Fields that reach a worker only by its replacement: a change of one makes a new release.
 OF_THE_CONTAINER: Final = ("image", "args", "disk", "ports", "env", "registry", "gpu", "networkVolumes", "dataCenterIds")

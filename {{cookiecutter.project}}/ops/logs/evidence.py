@@ -7,9 +7,9 @@ than the platform lets a worker idle. Where the log does not tell, the answer is
 from typing import Final
 
 from ops.findings import seconds
-from ops.log_lines import number
-from ops.log_signs import BEGINNINGS, STEPS, Sign
-from ops.log_story import Gap, Kind, Request
+from ops.logs.lines import number
+from ops.logs.signs import BEGINNINGS, STEPS, Sign
+from ops.logs.story import Gap, Kind, Request
 
 #: Seconds without jobs after which the platform freezes a worker, unless the endpoint says otherwise (RunPod documentation).
 IDLE_TIMEOUT: Final = 5.0

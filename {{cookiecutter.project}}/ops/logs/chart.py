@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from ops.drawing import BLUE, GREY, INK, KINDS, MUTED, PINK, PURPLE, TEAL, figure, legend
 from ops.findings import seconds
-from ops.log_story import Process, Story
-from ops.log_timeline import Axis, clock, labels, span, timed
+from ops.logs.story import Process, Story
+from ops.logs.timeline import Axis, clock, labels, span, timed
 
 #: Most rows of a chart: the first ones.
 ROWS: Final = 40

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from ops import slices
+from ops.batch import slices
+from ops.batch.journal import DocumentRecord, Journal
+from ops.batch.sources import Source
 from ops.client import Answer, Client, ClientError, JobExpired, JobFailed, SubmissionUncertain, job_input
-from ops.journal import DocumentRecord, Journal
-from ops.sources import Source
 
 #: Documents read and sent at a time, each of up to 20 MB in memory.
 UPLOADS: Final = 4

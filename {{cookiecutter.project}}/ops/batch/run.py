@@ -18,12 +18,12 @@ from typing import Any, Final, Self
 
 from filelock import FileLock, Timeout
 
-from ops import slices
-from ops.batch_jobs import Jobs
+from ops.batch import slices
+from ops.batch.jobs import Jobs
+from ops.batch.journal import DocumentRecord, Journal, JournalError
+from ops.batch.sources import Source
 from ops.client import Client, ClientError, EndpointError
-from ops.journal import DocumentRecord, Journal, JournalError
 from ops.results import folder_names, save
-from ops.sources import Source
 
 #: Jobs queued or running at a time: a queue this long the platform never refuses (RunPod documentation, "Rate limits and quotas").
 IN_FLIGHT: Final = 50

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from ops import rest_schema
+from ops.rest_server import schema
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -30,7 +30,7 @@ async def body(request: web.Request, model: type[BaseModel]) -> dict[str, Any]:
         given = json.loads(await request.text())
     except ValueError:
         raise Problem(400, "the body is not JSON") from None
-    if faults := rest_schema.faults(model, given):
+    if faults := schema.faults(model, given):
         raise Problem(422, "Request validation failed.", faults)
     content: dict[str, Any] = given
     return content
@@ -39,7 +39,7 @@ async def body(request: web.Request, model: type[BaseModel]) -> dict[str, Any]:
 def query(request: web.Request, model: type[Query]) -> Query:
     """The request's query, if the model takes it."""
     given = dict(request.query)
-    if faults := rest_schema.faults(model, given):
+    if faults := schema.faults(model, given):
         raise Problem(422, "Request validation failed.", faults)
     return model.model_validate(given)
 

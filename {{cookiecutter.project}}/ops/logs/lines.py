@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from ops.log_signs import Sign, sign_of
+from ops.logs.signs import Sign, sign_of
 
 #: Who wrote a line, as far as its form tells. ``text`` is a bare line with a message that is known, ``unknown`` any other.
 Form = Literal["worker", "SDK", "founding worker", "vLLM", "library", "JSON", "text", "blank", "unknown"]

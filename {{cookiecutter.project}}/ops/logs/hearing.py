@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, TypeVar
 
-from ops.log_evidence import IDLE_TIMEOUT, judge
-from ops.log_lines import Form, Line, number
-from ops.log_signs import BEGINNINGS, ENDS, ENGINE, STEPS
-from ops.log_story import Gap, Process, Request, Step, Story
+from ops.logs.evidence import IDLE_TIMEOUT, judge
+from ops.logs.lines import Form, Line, number
+from ops.logs.signs import BEGINNINGS, ENDS, ENGINE, STEPS
+from ops.logs.story import Gap, Process, Request, Step, Story
 
 #: Lines that were not understood and are kept, to be shown.
 SHOWN: Final = 3

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from ops.scenario import WARM, Scenario
+from ops.simulation.scenario import WARM, Scenario
 
 
 @dataclass(eq=False)

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ops.declared import Declaration, Table, problems
+from ops.deploy.declared import Declaration, Table, problems
+from ops.local_worker import PROJECT
 
-FILE: Final = Path(__file__).parent.parent / "endpoint.toml"
+FILE: Final = PROJECT / "endpoint.toml"
 
 
 class DeclarationError(ValueError):

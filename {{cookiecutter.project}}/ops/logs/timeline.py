@@ -12,9 +12,9 @@ from rich.text import Text
 
 from ops.drawing import KINDS, MUTED
 from ops.findings import number, seconds
-from ops.log_lines import DAY
-from ops.log_signs import STEPS
-from ops.log_story import Process, Request, Story, is_dated
+from ops.logs.lines import DAY
+from ops.logs.signs import STEPS
+from ops.logs.story import Process, Request, Story, is_dated
 
 #: Share of the axis that a stretch may take in which nothing worked, together and each.
 IDLE_SHARE, IDLE_EACH = 0.4, 0.14

@@ -1,0 +1,1 @@
+"""Many documents through an endpoint: found, cut, sent, journalled and put together again."""
