@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo coldstart test quick lint format lock workbench benchmark
+.PHONY: help demo coldstart test quick lint format lock questions workbench benchmark release
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -66,6 +66,12 @@ lock: $(VENV)/dev.txt  ## Bring every lock up to its pyproject.toml; UPGRADE=1 t
 
 workbench: $(VENV)/dev.txt  ## Render build/workbench, a worker to develop in
 	$(BIN)/python tools/workbench.py
+
+questions: $(VENV)/dev.txt  ## Bring docs/questions.md up to cookiecutter.json
+	$(BIN)/python tools/questions.py
+
+release: $(VENV)/dev.txt  ## Commit and tag a release: make release VERSION=0.2.0
+	@$(BIN)/python tools/release.py "$(VERSION)"
 
 # Installed when the copy of the lock in .venv is the lock.
 $(VENV)/%.txt: locks/%.txt | $(BIN)/python

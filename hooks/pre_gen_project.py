@@ -1,14 +1,20 @@
 """Refuses answers that no worker can run with, and names for each the answer that would work.
 
-Runs before anything is rendered. Looks only at the answers and at the catalogue that came with them (``cookiecutter.json``:
-``_gpus``, ``_stacks``, ``_tiers``, ``_limits``).
+Runs before anything is rendered. Looks at the answers and at the catalogue that came with them (``cookiecutter.json``: ``_gpus``,
+``_stacks``, ``_tiers``, ``_limits``, ``_retired``); and, for answers that cookiecutter drops without a word, at the command that
+was typed and at the user's own configuration.
 """
 
+import difflib
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 #: Every question's answer, and every private table, by name.
@@ -21,11 +27,23 @@ PROJECT_CHARACTERS = 63
 #: Names that Windows keeps for devices, whatever the case (Microsoft, "Naming Files, Paths, and Namespaces").
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 
+#: What cookiecutter takes for a yes or a no.
+YES_OR_NO = ("1", "true", "t", "yes", "y", "on", "0", "false", "f", "no", "n", "off")
+
 
 def problems(answers: Answers) -> list[str]:
     """Every reason why these answers cannot work, each with the answers that would; empty if there is none."""
+    if gone := list(retired(answers)):
+        return gone
     checks = (project, description, tier, architecture, memory, counts)
     return [problem for check in checks for problem in check(answers)]
+
+
+def retired(answers: Answers) -> Iterator[str]:
+    """No answer is one that a release took away; such a one may lack everything that the other checks look up."""
+    for name, choices in catalogue(answers, "_retired").items():
+        if answers[name] in choices:
+            yield f"{name}={answers[name]} was retired, and {name}={choices[answers[name]]} takes its place."
 
 
 def project(answers: Answers) -> Iterator[str]:
@@ -155,9 +173,68 @@ def either(**choices: list[str]) -> str:
     return " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named or ["no other answer"])
 
 
-def main(answers: Answers) -> int:
-    """Print what is wrong to standard error; the exit status, 1 if anything is."""
-    found = problems(answers)
+def dropped(command: list[str], asked: Answers) -> Iterator[str]:
+    """Answers that cookiecutter was given and did not take; ``command`` is what was typed, empty where that is not known.
+
+    cookiecutter ignores an answer to a question that there is not, and, from the first unusable answer in the user's own
+    configuration on, all that follow there. ``asked`` has the questions as cookiecutter was about to ask them, choices as lists.
+    """
+    for argument in command:
+        name, equals, _ = argument.partition("=")
+        if equals and re.fullmatch(r"\w+", name) and name not in asked:
+            close = difflib.get_close_matches(name, asked, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"the questions are {', '.join(asked)}."
+            yield f"{argument} answers no question; {hint}"
+    if not command or "--default-config" in command:
+        return
+    file, preset = configuration(command)
+    names = list(preset)
+    for name, value in preset.items():
+        choices = asked.get(name)
+        if isinstance(choices, bool) and str(value).lower() not in YES_OR_NO:
+            choices = list(YES_OR_NO)
+        if isinstance(choices, list) and value not in choices:
+            lost = ", ".join(other for other in names[names.index(name) :] if other in asked)
+            yield (
+                f"{file} presets {name}: {value}, which is not one of {', '.join(choices)}; of that file cookiecutter then took "
+                f"none of {lost}. Mend it, or add --default-config to leave it unread."
+            )
+            return
+
+
+def configuration(command: list[str]) -> tuple[Path, Answers]:
+    """The user's own configuration file, found as cookiecutter finds it, and the answers that it presets."""
+    import yaml  # cookiecutter's own, and no part of what a worker needs.
+
+    file = Path(os.environ.get("COOKIECUTTER_CONFIG") or Path.home() / ".cookiecutterrc")
+    if "--config-file" in command[:-1]:
+        file = Path(command[command.index("--config-file") + 1])
+    held = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
+    return file, (held or {}).get("default_context") or {}
+
+
+def typed() -> list[str]:
+    """What was typed after ``cookiecutter``; empty where the system does not tell (Windows), or where that did not start us."""
+    parent = os.getppid()
+    told = Path(f"/proc/{parent}/cmdline")
+    try:
+        if told.exists():
+            words = told.read_text("utf-8", errors="replace").split("\0")[:-1]
+        else:
+            ps = ["/bin/ps", "-ww", "-o", "args=", "-p", str(parent)]
+            words = shlex.split(subprocess.run(ps, capture_output=True, text=True, check=True).stdout)  # noqa: S603
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    programs = [index for index, word in enumerate(words) if Path(word).name in ("cookiecutter", "cookiecutter.exe")]
+    return words[programs[0] + 1 :] if programs and programs[0] < 3 else []
+
+
+def main(answers: Answers, asked: Answers) -> int:
+    """Print what is wrong to standard error; the exit status, 1 if anything is.
+
+    ``asked`` has the questions as cookiecutter was about to ask them; it is empty under cruft, which keeps them to itself.
+    """
+    found = [*(dropped(typed(), asked) if asked else ()), *problems(answers)]
     if found:
         print("\nThese answers cannot work:", *(f"  - {problem}" for problem in found), sep="\n", file=sys.stderr)
     return 1 if found else 0
@@ -165,4 +242,4 @@ def main(answers: Answers) -> int:
 
 if __name__ == "__main__":
     # The answers come as one literal, JSON inside a string: whatever was typed is data here and never code.
-    sys.exit(main(json.loads({{cookiecutter | tojson | tojson}})))  # type: ignore[arg-type, name-defined]  # noqa: F821
+    sys.exit(main(json.loads({{cookiecutter | tojson | tojson}}), json.loads({{_cookiecutter | default({}) | tojson | tojson}})))  # type: ignore[arg-type, name-defined]  # noqa: F821

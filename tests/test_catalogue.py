@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from combinations import CONTEXT, choices
-from conftest import Bake
+from conftest import TEMPLATE, Bake, load
 
 GPUS = {name: pool for name, pool in CONTEXT["_gpus"].items() if name != "_origin"}
 STACKS = {name: stack for name, stack in CONTEXT["_stacks"].items() if name != "_origin"}
@@ -110,3 +110,13 @@ def test_supported_versions_are_the_same_wherever_they_stand(bake: Bake, stack: 
     others = ", ".join(release for release in facts["runpod_supported"] if release != facts["runpod"])
     for row in (f"| RunPod SDK | {facts['runpod']} | {others} |", f"| MinerU | {facts['mineru']} |", f"| vLLM | {facts['vllm']} |"):
         assert row in project.read("README.md")
+
+
+def test_the_readme_lists_every_pool_with_what_the_catalogue_says_of_it() -> None:
+    hook = load(TEMPLATE / "hooks" / "pre_gen_project.py")
+    readme = (TEMPLATE / "README.md").read_text("utf-8").splitlines()
+    rows = [row for row in readme if row.startswith("| `") and row.split("`")[1] in GPUS]
+    for (name, pool), row in zip(GPUS.items(), rows, strict=True):
+        stacks = ", ".join(stack.removeprefix("mineru-") for stack, facts in STACKS.items() if hook.runs_on(facts, pool))
+        price, cards = pool["price"] or "on request", ", ".join(pool["cards"])
+        assert row == f"| `{name}` | {cards} | {pool['memory_gb']} | {price} | {pool['concurrency']} | {stacks} |"

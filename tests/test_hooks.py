@@ -1,6 +1,8 @@
 """Answers that cannot work are refused before anything is rendered, each with the answer that would."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from combinations import CONTEXT, defaults, refused
 from conftest import TEMPLATE, Bake, load
 from cookiecutter.exceptions import FailedHookException
+
+PRE_GEN = load(TEMPLATE / "hooks" / "pre_gen_project.py")
 
 #: The default pool with smaller cards, as a catalogue could list it one day.
 SIX_GB = {"AMPERE_24": {"memory_gb": 6}}
@@ -47,6 +51,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no number": ({"concurrency": ""}, "concurrency is ''; it must be a whole number"),
     "idle timeout of nothing": ({"idle_timeout": "0"}, "idle_timeout=1 would work"),
     "idle timeout too long": ({"idle_timeout": "3601"}, "idle_timeout=3600 would work"),
+    "choice that a release took away": (
+        {"weights": "cached", "_retired": {"weights": {"cached": "volume"}}},
+        "weights=cached was retired, and weights=volume takes its place",
+    ),
     "too much at once": ({"concurrency": "65"}, "concurrency=64 would work"),
 }
 
@@ -97,7 +105,7 @@ def test_names_every_problem_at_once(bake: Bake, capfd: pytest.CaptureFixture[st
     ]
 
 
-@pytest.mark.parametrize("answers", [answers for answers, _ in REFUSED.values() if "_gpus" not in answers])
+@pytest.mark.parametrize("answers", [answers for answers, _ in REFUSED.values() if not {"_gpus", "_retired"} & answers.keys()])
 def test_every_answer_that_a_refusal_names_would_work(answers: dict[str, Any]) -> None:
     [problem] = refused(answers)
     ways_out = re.findall(r"([a-z_]+)=([\w.-]+)", problem.rpartition(": ")[2])
@@ -119,3 +127,51 @@ def test_a_hook_is_plain_python_before_it_is_rendered(hook: str) -> None:
 
 def test_the_defaults_are_whole() -> None:
     assert defaults().keys() == {name for name in CONTEXT if not name.startswith("_")}
+
+
+# What cookiecutter drops without a word.
+
+PRESET = "default_context: {author: Zoe, stack: mineru-2, gpu: ADA_24}"
+
+
+def generate(template: Path, folder: Path, preset: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Generate by command line, as a user whose own configuration is ``preset``."""
+    (folder / "preset.yaml").write_text(f"{preset}\nreplay_dir: {folder.as_posix()}\n")
+    options = ["--no-input", "--config-file", str(folder / "preset.yaml"), "--output-dir", str(folder)]
+    command = [sys.executable, "-m", "cookiecutter", str(template), *options, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+TELLS = pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no process what its parent was called with")
+
+
+@TELLS
+def test_an_answer_to_no_question_is_named(template: Path, tmp_path: Path) -> None:
+    outcome = generate(template, tmp_path, "", "stak=mineru-3.4", "gpu=ADA_24")
+    assert outcome.returncode != 0
+    assert "stak=mineru-3.4 answers no question; did you mean stack?" in outcome.stderr
+    assert "gpu=ADA_24" not in outcome.stderr
+
+
+@TELLS
+def test_answers_lost_to_a_bad_configuration_are_named(template: Path, tmp_path: Path) -> None:
+    outcome = generate(template, tmp_path, PRESET)
+    assert outcome.returncode != 0
+    assert "presets stack: mineru-2, which is not one of mineru-4.0, mineru-3.4; of that file cookiecutter then took none of " in (
+        outcome.stderr
+    )
+    assert "took none of stack, gpu." in outcome.stderr
+
+
+def test_a_sound_configuration_and_questions_of_other_templates_are_fine(template: Path, tmp_path: Path) -> None:
+    outcome = generate(
+        template, tmp_path, PRESET.replace("mineru-2", "mineru-3.4").replace("author", "email: z@example.com, author")
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert 'stack = "mineru-3.4"' in (tmp_path / "mineru-worker" / "pyproject.toml").read_text("utf-8")
+
+
+def test_a_retired_choice_is_the_last_of_its_question_and_leads_to_one_that_is_offered() -> None:
+    for question, successors in PRE_GEN.catalogue(CONTEXT, "_retired").items():
+        assert CONTEXT[question][-len(successors) :] == list(successors)
+        assert set(successors.values()) <= set(CONTEXT[question]) - successors.keys()

@@ -6,7 +6,7 @@ A check that raises ends the process; the platform is told its name and message 
 import shutil
 import tempfile
 
-from worker import sdk, weights
+from worker import hooks, sdk, weights
 from worker.boot import Boot
 from worker.engine import Engine
 from worker.settings import MB, Settings
@@ -28,8 +28,12 @@ def register(settings: Settings, engine: Engine, boot: Boot) -> None:
         provide_models(settings, engine, boot)
         check_models(settings, engine)
 
+    async def custom() -> None:
+        await hooks.fitness_check(settings)
+
     sdk.register_fitness_check(temp_folder)
     sdk.register_fitness_check(models)
+    sdk.register_fitness_check(custom)
 
 
 def check_temp_folder(settings: Settings) -> None:

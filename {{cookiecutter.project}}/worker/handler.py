@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from worker import choices, request, result, sdk, source, telemetry
+from worker import choices, hooks, request, result, sdk, source, telemetry
 from worker.boot import Boot, Kind
 from worker.engine import VERSION, Engine
 from worker.errors import InvalidRequest, JobError, ParseTimedOut, SourceFailed, WorkerBroken, exhausted
@@ -96,7 +96,11 @@ class Handler:
             told.set(suffix=document.suffix, document_bytes=document.size, tier=wish.tier)
             with _timed(phases, "engine"):
                 async with _progress(job, document):
+                    limit = self._settings.job_timeout
+                    document, wish = await hooks.before_parse(document, wish, limit)
                     parsed = await self._parse(document, wish, folder / "result")
+                    parsed = await hooks.after_parse(parsed, document, wish, limit)
+                    extra = await hooks.extra_outputs(parsed, document, wish, limit)
             self._pages += parsed.pages
             told.set(pages=parsed.pages, tier=parsed.tier)
             envelope = {
@@ -104,6 +108,7 @@ class Handler:
                 "tier": parsed.tier,
                 "debug": self._debug(dict(phases)),
                 "boot": self._boot.describe(kind),
+                **extra,
             }
             with _timed(phases, "result"):
                 return await result.deliver(parsed, wish, self._settings, job["id"], envelope)

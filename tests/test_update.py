@@ -1,0 +1,409 @@
+"""Workers meet newer releases of the template: what their owners changed stays, and what does not fit is told.
+
+The releases are those of upstream.py. Three routes lead from one to the other: ``make update``, cruft itself, and a branch that
+keeps the template's renders; docs/upgrades.md in the worker describes them.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import upstream
+import yaml
+from combinations import CONTEXT
+from conftest import TEMPLATE, Bake
+from upstream import CRUFT, Worker, git, numbered
+
+#: What the worker's own tests need, which ``make test`` installs.
+PYTHON = TEMPLATE / "build" / "worker-venv" / "bin" / "python"
+
+#: What make itself says of a command that failed with 1.
+MAKE_FAILED = 2
+
+Update = Callable[[Worker], subprocess.CompletedProcess[str]]
+Generated = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session")
+def address(template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the template with a history is."""
+    return upstream.build(template, tmp_path_factory.mktemp("upstream") / "template.git")
+
+
+@pytest.fixture(scope="session")
+def generated(address: str, tmp_path_factory: pytest.TempPathFactory) -> Generated:
+    """Renders workers: release, maker and answers; each combination once."""
+
+    @cache
+    def generated(release: str, maker: str = "cookiecutter", **answers: str) -> Worker:
+        return upstream.generate(address, release, tmp_path_factory.mktemp("generated"), maker, **answers)
+
+    return generated
+
+
+@pytest.fixture
+def worker(generated: Generated, tmp_path: Path) -> Worker:
+    """A worker from the first release, as it came."""
+    return generated("0.1.0").copy(tmp_path)
+
+
+def edit(worker: Worker) -> None:
+    """Change a worker as owners do: far from the template's changes, in files of their own, by deleting, renaming and adding."""
+    worker.edit("docs/changed.md", "tide 55", "mine")
+    worker.edit("README.md", "## Try it", "## Try it out")
+    worker.edit("worker/custom.py", "return dict()", 'return {"mine": True}')
+    worker.edit("worker/handler.py", '"""One job from request to response', '"""Mine: one job from request to response')
+    (worker.path / "docs" / "deleted-here.md").unlink()
+    (worker.path / "worker" / "mine.py").write_text('"""Mine."""\n')
+    worker.commit()
+
+
+def assert_edits_are_kept(worker: Worker) -> None:
+    assert worker.read("docs/changed.md") == numbered("tide", line_20="second", line_40="third", line_55="mine")
+    assert "## Try it out" in worker.read("README.md")
+    assert 'return {"mine": True}' in worker.read("worker/custom.py")
+    assert worker.read("worker/handler.py").startswith('"""Mine: one job')
+    assert worker.read("worker/mine.py") == '"""Mine."""\n'
+    assert not (worker.path / "docs" / "deleted-here.md").exists()
+
+
+def assert_is_at_the_newest_release(worker: Worker) -> None:
+    assert 'TEMPLATE_VERSION: Final[str] = "0.3.0"' in worker.read("worker/choices.py")
+    assert tomllib.loads(worker.read("pyproject.toml"))["tool"]["template"]["version"] == "0.3.0"
+    assert worker.read("docs/added.md") == numbered("moor")
+    assert worker.read("docs/after.md") == numbered("wave", line_20="second", line_40="third")
+    assert "# Early." not in worker.read("locks/gpu.txt")
+    assert [name for name in ("docs/before.md", "docs/removed.md") if (worker.path / name).exists()] == []
+    assert list(worker.path.rglob("*.rej")) == []
+    assert [name for name, content in worker.files().items() if re.search(rb"^(<{7}|>{7}) ", content, re.MULTILINE)] == []
+
+
+# The three routes.
+
+
+def by_make(worker: Worker) -> subprocess.CompletedProcess[str]:
+    return worker.make_update()
+
+
+def by_cruft(worker: Worker) -> subprocess.CompletedProcess[str]:
+    return worker.run(str(CRUFT), "update", "--skip-apply-ask", "--checkout", "v0.3.0")
+
+
+def by_branch(worker: Worker) -> subprocess.CompletedProcess[str]:
+    """The commands that docs/upgrades.md names, its example values replaced."""
+    *_, commands = re.findall(r"```sh\n(.*?)```", worker.read("docs/upgrades.md"), re.DOTALL)
+    _, _, script = commands.partition("\n")
+    template = json.loads(worker.read(".cruft.json"))["template"]
+    config = f'export COOKIECUTTER_CONFIG="{upstream.configuration(worker.tools)}"'
+    return worker.run("bash", "-ec", f'{config}\nTEMPLATE={template} RELEASE=v0.3.0 ANSWERS="gpu=AMPERE_24"\n{script}')
+
+
+@pytest.fixture(scope="module")
+def updated(generated: Generated, tmp_path_factory: pytest.TempPathFactory) -> Worker:
+    """A worker from the first release, edited and then brought to the newest by ``make update``."""
+    worker = generated("0.1.0").copy(tmp_path_factory.mktemp("updated"))
+    edit(worker)
+    outcome = worker.make_update()
+    assert outcome.returncode == 0, outcome.stderr
+    return worker
+
+
+@pytest.mark.slow
+def test_edits_survive_make_update_from_the_first_release(updated: Worker) -> None:
+    assert_edits_are_kept(updated)
+    assert_is_at_the_newest_release(updated)
+    assert updated.git("status", "--porcelain") == ""
+    assert updated.git("log", "--format=%s").splitlines() == ["Update from the template, v0.1.0 to v0.3.0", "Mine", "As generated"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHON.exists(), reason="build/worker-venv is missing: run make test, which makes it")
+def test_the_worker_s_tests_pass_after_an_update(updated: Worker) -> None:
+    tests = [f"tests/test_{name}.py" for name in ("custom", "hub", "request", "settings", "update")]
+    outcome = updated.run(str(PYTHON), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("update", "release", "maker"),
+    [
+        pytest.param(by_make, "0.2.0", "cruft", id="make update from 0.2.0, made by cruft"),
+        pytest.param(by_cruft, "0.1.0", "cookiecutter", id="cruft from 0.1.0"),
+        pytest.param(by_cruft, "0.2.0", "cruft", id="cruft from 0.2.0, made by cruft"),
+        pytest.param(by_branch, "0.1.0", "cookiecutter", id="branch from 0.1.0"),
+        pytest.param(by_branch, "0.2.0", "cruft", id="branch from 0.2.0, made by cruft"),
+    ],
+)
+def test_edits_survive(generated: Generated, tmp_path: Path, update: Update, release: str, maker: str) -> None:
+    worker = generated(release, maker).copy(tmp_path)
+    edit(worker)
+    outcome = update(worker)
+    if update is by_branch:
+        # git leaves it to the owner whether a file that the template changed stays deleted.
+        assert outcome.returncode == 1
+        assert worker.git("diff", "--name-only", "--diff-filter=U") == "docs/deleted-here.md"
+        worker.git("rm", "--quiet", "docs/deleted-here.md")
+        worker.git("commit", "--quiet", "--no-edit")
+    else:
+        assert outcome.returncode == 0, outcome.stderr
+    assert_edits_are_kept(worker)
+    assert_is_at_the_newest_release(worker)
+
+
+@pytest.mark.slow
+def test_a_change_in_the_same_line_is_told_and_mended_or_taken_back(worker: Worker) -> None:
+    worker.edit("docs/changed.md", "tide 20\n", "mine\n")
+    worker.commit()
+    before = worker.files()
+    outcome = worker.make_update()
+    assert outcome.returncode == MAKE_FAILED
+    assert "in the same lines, which git has marked (<<<<<<<):\n  docs/changed.md\n" in outcome.stderr
+    worker.git("cherry-pick", "--abort")
+    assert (worker.files(), worker.git("status", "--porcelain")) == (before, "")
+    assert "`git cherry-pick --continue`" in worker.make_update().stderr
+    (worker.path / "docs" / "changed.md").write_text(numbered("tide", line_20="mine and second", line_40="third"))
+    worker.git("add", "docs/changed.md")
+    worker.git("-c", "core.editor=true", "cherry-pick", "--continue")
+    assert_is_at_the_newest_release(worker)
+    assert json.loads(worker.read(".cruft.json"))["commit"] == "v0.3.0"
+
+
+@pytest.mark.slow
+def test_a_change_in_the_same_line_stops_the_branch(worker: Worker) -> None:
+    worker.edit("docs/changed.md", "tide 20\n", "mine\n")
+    worker.commit()
+    outcome = by_branch(worker)
+    assert outcome.returncode == 1
+    assert "Merge conflict in docs/changed.md" in outcome.stdout
+
+
+@pytest.mark.slow
+def test_markers_that_cruft_leaves_without_a_word_fail_the_worker_s_tests(worker: Worker) -> None:
+    worker.edit("docs/changed.md", "tide 20\n", "mine\n")
+    worker.commit()
+    assert by_cruft(worker).returncode == 0
+    # The test needs no more of the worker than where it lies.
+    (worker.path / "ops" / "local_worker.py").write_text("from pathlib import Path\nPROJECT = Path(__file__).parent.parent\n")
+    options = ["-c", "/dev/null", "--noconftest", "-p", "no:cacheprovider", "-k", "conflict_markers"]
+    outcome = worker.run(sys.executable, "-m", "pytest", *options, "tests/test_update.py")
+    assert outcome.returncode == 1
+    assert "docs/changed.md" in outcome.stdout
+
+
+@pytest.mark.slow
+def test_a_file_changed_here_and_gone_from_the_template_is_the_owner_s_choice(worker: Worker) -> None:
+    worker.edit("docs/removed.md", "reef 30", "mine")
+    worker.git("mv", "docs/renamed-here.md", "docs/mine.md")
+    worker.edit("docs/mine.md", "sand 55", "mine")
+    worker.edit("docs/before.md", "wave 55", "mine too")
+    worker.commit()
+    outcome = worker.make_update()
+    assert outcome.returncode == MAKE_FAILED
+    assert "`git add` keeps them, `git rm` drops them:\n  docs/removed.md\nThen:" in outcome.stderr
+    assert "mine" in worker.read("docs/removed.md")
+    # Renames are none of the owner's worries, whichever side made them.
+    assert worker.read("docs/mine.md") == numbered("sand", line_20="second", line_40="third", line_55="mine")
+    assert worker.read("docs/after.md") == numbered("wave", line_20="second", line_40="third", line_55="mine too")
+
+
+@pytest.mark.slow
+def test_updates_follow_each_other(worker: Worker) -> None:
+    """cruft alone cannot: the second merge needs the template's own 0.2.0, which no commit of the worker holds."""
+    worker.edit("docs/changed.md", "tide 42", "mine")
+    worker.commit()
+    assert worker.make_update(TO="v0.2.0").returncode == 0
+    outcome = worker.make_update()
+    assert outcome.returncode == 0, outcome.stderr
+    assert "- Third." in outcome.stdout
+    assert "- Second." not in outcome.stdout
+    assert worker.read("docs/changed.md") == numbered("tide", line_20="second", line_40="third", line_42="mine")
+    assert worker.git("log", "-1", "--format=%B") == "Update from the template, v0.2.0 to v0.3.0\n\n0.3.0\n\n- Third."
+
+
+@pytest.mark.slow
+def test_other_answers_make_another_worker(generated: Generated, tmp_path: Path) -> None:
+    description = "It's {{ '{{' }} mine }}: \"100 %\""
+    worker = generated("0.2.0", stack="mineru-3.4", description=description).copy(tmp_path)
+    outcome = worker.make_update(ANSWERS="stack=mineru-4.0 gpu=BLACKWELL_96")
+    assert outcome.returncode == 0, outcome.stderr
+    fresh = generated("0.3.0", stack="mineru-4.0", gpu="BLACKWELL_96", description=description)
+    changed = {name for name, _ in fresh.files().items() ^ worker.files().items()}
+    assert changed == {"worker/custom.py"}, "an owner's file stays as it came"
+    assert worker.answers() == fresh.answers()
+    assert worker.answers()["concurrency"] == "8", "left to the template, it follows the pool"
+    assert 'NVIDIA_REQUIRE_CUDA="cuda>=13.0"' in worker.read("Dockerfile")
+
+
+@pytest.mark.slow
+def test_packages_and_answers_of_one_s_own_stay(generated: Generated, tmp_path: Path) -> None:
+    worker = generated("0.1.0", concurrency="5").copy(tmp_path)
+    worker.edit("pyproject.toml", '    "typer>=', '    "pendulum>=3",\n    "typer>=')
+    (worker.path / "locks" / "gpu.txt").write_text("# Locked here, with pendulum.\n")
+    worker.commit()
+    outcome = worker.make_update(ANSWERS="gpu=BLACKWELL_96")
+    assert outcome.returncode == 0, outcome.stderr
+    assert '"pendulum>=3"' in worker.read("pyproject.toml")
+    assert worker.read("locks/gpu.txt").endswith("# Locked again.\n")
+    assert "Locked here" not in worker.read("locks/gpu.txt")
+    assert worker.git("status", "--porcelain") == ""
+    assert (worker.answers()["gpu"], worker.answers()["concurrency"]) == ("BLACKWELL_96", "5")
+
+
+@pytest.mark.slow
+def test_a_worker_in_a_larger_repository_is_updated_in_its_place(worker: Worker, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    shutil.copytree(worker.path, outer / "services" / "parser", ignore=shutil.ignore_patterns(".git"))
+    (outer / "README.md").write_text("Not the worker's.\n")
+    upstream.begin(outer, "Everything")
+    inner = Worker(outer / "services" / "parser", worker.tools)
+    assert inner.make_update().returncode == 0
+    assert_is_at_the_newest_release(inner)
+    assert (outer / "README.md").read_text() == "Not the worker's.\n"
+
+
+# What is refused.
+
+
+def test_what_is_not_committed_is_in_the_way(worker: Worker) -> None:
+    worker.edit("README.md", "## Try it", "## Mine")
+    outcome = worker.make_update()
+    assert outcome.returncode != 0
+    assert "1 changes are not committed (README.md): commit or stash them first." in outcome.stderr
+
+
+@pytest.mark.slow
+def test_answers_are_refused_before_anything_is_touched(worker: Worker) -> None:
+    for answers, words in {
+        "stak=mineru-3.4": "stak is no question of the template; did you mean stack?",
+        "gpu=H100": "gpu=H100 is no choice of the template; it takes AMPERE_24, ADA_24",
+        "stack=mineru-3.4 tier=flash": "tier=flash is not served by stack=mineru-3.4",
+        "ADA_24": "'ADA_24' is no answer; write question=answer",
+    }.items():
+        outcome = worker.make_update(ANSWERS=answers)
+        assert outcome.returncode == MAKE_FAILED
+        assert words in outcome.stderr
+    assert worker.git("status", "--porcelain") == ""
+    assert worker.git("rev-list", "--count", "HEAD") == "1"
+
+
+@pytest.mark.slow
+def test_a_choice_that_a_release_took_away_leads_to_its_successor(address: str, generated: Generated, tmp_path: Path) -> None:
+    worker = generated("0.3.0", weights="cached").copy(tmp_path)
+    later = tmp_path / "later"
+    git(tmp_path, "clone", "--quiet", address, str(later))
+    questions = json.loads((later / "cookiecutter.json").read_text("utf-8"))
+    questions["_retired"]["weights"] = {"cached": "volume"}
+    (later / "cookiecutter.json").write_text(json.dumps(questions))
+    upstream.stamp(later, "0.4.0")
+    upstream.begin(later, "Release 0.4.0")
+    git(later, "tag", "v0.4.0")
+    refused = worker.make_update(TEMPLATE=later.as_uri())
+    assert 'weights=cached was retired, and weights=volume takes its place: make update ANSWERS="weights=volume".' in refused.stderr
+    by_cruft_alone = worker.run(str(CRUFT), "update", "--skip-apply-ask", "--template-path", later.as_uri(), "--checkout", "v0.4.0")
+    assert "weights=cached was retired, and weights=volume takes its place." in by_cruft_alone.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_from_between_two_releases_asks_for_its_commit(worker: Worker) -> None:
+    worker.edit(".cruft.json", '"v0.1.0"', '"v0.1.1.dev0"')
+    worker.commit()
+    assert "Name its commit: make update FROM=<commit>." in worker.make_update().stderr
+    assert "Nothing to do" in worker.make_update(FROM="v0.1.0", TO="v0.1.0").stdout
+
+
+# What a render says of itself.
+
+
+def test_the_version_and_the_answers_stand_where_people_look(bake: Bake) -> None:
+    project = bake(stack="mineru-3.4", telemetry=True)
+    version, state = CONTEXT["_version"], json.loads(project.read(".cruft.json"))
+    assert state["commit"] == f"v{version}"
+    stamp = tomllib.loads(project.read("pyproject.toml"))["tool"]["template"]
+    answers = state["context"]["cookiecutter"]
+    assert answers.keys() == {name for name in CONTEXT if not name.startswith("_")}
+    assert stamp == {"version": version, **{name: answers[name] for name in answers.keys() - {"project", "description", "author"}}}
+    told = subprocess.run(
+        [sys.executable, "-m", "worker", "--version"], cwd=project.path, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.startswith(f"mineru-worker, made by template {version} with stack=mineru-3.4 tier=standard ")
+    assert "worker=choices.TEMPLATE_VERSION" in re.search(r'log\.info\("booting".*', project.read("worker/bootstrap.py"))[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    {
+        "gh:somebody/template": "https://github.com/somebody/template.git",
+        "git@example.com:somebody/template.git": "git@example.com:somebody/template.git",
+        "https://example.com/template.git": "https://example.com/template.git",
+    }.items(),
+)
+def test_the_template_s_address_is_one_that_git_can_clone(template: Path, typed: str, address: str) -> None:
+    from cookiecutter.utils import create_env_with_context
+
+    answers = {name: value[0] if isinstance(value, list) else value for name, value in CONTEXT.items()}
+    context = {"cookiecutter": {**answers, "_template": typed}}
+    text = (template / upstream.INNER / ".cruft.json").read_text("utf-8")
+    state = json.loads(create_env_with_context(context).from_string(text).render(**context))
+    assert state["template"] == address
+
+
+# Who changes which file.
+
+
+def owner(name: str) -> str | None:
+    """The class of a worker's file."""
+    for kind in ("user", "shared", "template"):
+        if any(fnmatchcase(name, pattern) for pattern in CONTEXT["_ownership"][kind]):
+            return kind
+    return None
+
+
+@pytest.mark.parametrize("stack", ["mineru-4.0", "mineru-3.4"])
+def test_every_file_has_an_owner_and_every_pattern_a_file(bake: Bake, stack: str) -> None:
+    files = bake(stack=stack).files()
+    assert [name for name in files if owner(name) is None] == []
+    patterns = [pattern for kind in ("user", "shared", "template") for pattern in CONTEXT["_ownership"][kind]]
+    assert [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in files)] == []
+    assert len(patterns) == len(set(patterns))
+
+
+def test_cruft_and_the_reader_are_told_the_same(bake: Bake) -> None:
+    project = bake()
+    assert tomllib.loads(project.read("pyproject.toml"))["tool"]["cruft"]["skip"] == CONTEXT["_ownership"]["user"]
+    rows = re.findall(r"^\| (?:yours|shared|the template's) \| (.*?) \|", project.read("docs/upgrades.md"), re.MULTILINE)
+    for kind, row in zip(("user", "shared", "template"), rows, strict=True):
+        assert re.findall(r"`(.*?)`", row) == CONTEXT["_ownership"][kind]
+
+
+def sound(workflow: Path) -> dict[str, Any]:
+    """A workflow that actionlint and zizmor find nothing in, and whose actions are pinned to commits."""
+    for command in (["actionlint"], ["zizmor", "--offline", "--quiet", "--persona=pedantic", "--no-progress"]):
+        program = Path(sys.executable).with_name(command[0])
+        outcome = subprocess.run([program, *command[1:], workflow], capture_output=True, text=True, check=False)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    text = workflow.read_text("utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert [line for line in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    return dict(yaml.safe_load(text))
+
+
+def test_the_weekly_workflow_is_sound_and_runs_the_worker_s_own_commands(bake: Bake) -> None:
+    name = ".github/workflows/update.yml"
+    [job] = sound(bake().path / name)["jobs"].values()
+    assert [step["run"].split()[:2] for step in job["steps"] if step.get("run", "").startswith("make")] == [["make", "update"]]
+    assert name not in bake(ci=False).files()
+
+
+def test_the_template_s_own_workflow_is_sound_and_renders_on_three_systems() -> None:
+    systems = sound(TEMPLATE / ".github" / "workflows" / "render.yml")["jobs"]["render"]["strategy"]["matrix"]["system"]
+    assert [system.partition("-")[0] for system in systems] == ["ubuntu", "windows", "macos"]
