@@ -15,6 +15,7 @@ import typer
 
 from ops import show
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client, ClientError
+from ops.endpoint import Rest, RestError
 from ops.local_worker import DEFAULTS, PROJECT, WorkerError
 from worker import choices
 
@@ -51,6 +52,11 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="Print lines of JSON and n
 def client(url: str = LOCAL_URL, endpoint: str = LOCAL_ENDPOINT) -> Client:
     """A client of this endpoint, with the key of RUNPOD_API_KEY."""
     return Client(url, endpoint, os.environ.get("RUNPOD_API_KEY", ""))
+
+
+def rest_api(url: str) -> Rest:
+    """A client of the REST v2 API, with the key of RUNPOD_API_KEY."""
+    return Rest(url, os.environ.get("RUNPOD_API_KEY", ""))
 
 
 def samples() -> list[Path]:
@@ -95,7 +101,7 @@ def finish(command: Coroutine[Any, Any, Result], interrupted: int = INTERRUPTED)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return asyncio.run(command)
-    except (ClientError, WorkerError, TimeoutError) as error:
+    except (ClientError, RestError, WorkerError, TimeoutError) as error:
         show.failed(str(error))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:

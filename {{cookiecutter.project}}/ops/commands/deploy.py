@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from ops import show
-from ops.commands.common import AS_JSON, LIVE_URL, finish, python
+from ops.commands.common import AS_JSON, LIVE_URL, finish, python, rest_api
 from ops.deploy import comparison, declaration, rollout, standing_cost
 from ops.deploy.comparison import Change
 from ops.deploy.declaration import DeclarationError
@@ -79,13 +79,13 @@ def deploy(
     if dry_run:
         print(json.dumps(comparison.masked(body, secrets), indent=2, ensure_ascii=False))
     elif diff:
-        live, differing = _told(_differing(url, body, endpoint))
+        live, differing = finish(_differing(url, body, endpoint))
         _report(live, "differs" if differing else "unchanged", differing, secrets, as_json=as_json)
     else:
-        deployed = _told(_deploy(url, declared, body, endpoint))
+        deployed = finish(_deploy(url, declared, body, endpoint))
         _report(deployed.endpoint, deployed.action, deployed.changes, secrets, as_json=as_json)
         if wait and declared.workers.min:
-            _told(_serving(url, deployed.endpoint["id"], declared.workers.min, timeout, quiet=as_json))
+            finish(_serving(url, deployed.endpoint["id"], declared.workers.min, timeout, quiet=as_json))
         if not as_json:
             _next_commands(deployed.endpoint, declared)
 
@@ -108,7 +108,7 @@ def destroy(
     except DeclarationError as error:
         show.failed(str(error))
         raise typer.Exit(1) from None
-    doomed, workers, spent = _told(_doomed(url, name, endpoint))
+    doomed, workers, spent = finish(_doomed(url, name, endpoint))
     if doomed is None:
         show.console.print(f"There is no endpoint named {escape(name)}; nothing to destroy.")
         return
@@ -117,21 +117,8 @@ def destroy(
     what = f"Endpoint {doomed['id']} ({doomed['name']}) has {busy}{cost}."
     if not yes and not typer.confirm(f"{what} Delete it for good, with every job that waits or runs?", err=True):
         raise typer.Exit(1)
-    _told(_destroy(url, doomed["id"]))
+    finish(_destroy(url, doomed["id"]))
     show.console.print(f"Endpoint {escape(doomed['id'])} is deleted.")
-
-
-def _rest(url: str) -> Rest:
-    return Rest(url, os.environ.get("RUNPOD_API_KEY", ""))
-
-
-def _told(command: Any) -> Any:
-    """The outcome of a command; what the platform refuses ends it in plain words."""
-    try:
-        return finish(command)
-    except RestError as error:
-        show.failed(str(error))
-        raise typer.Exit(1) from None
 
 
 async def _find(rest: Rest, name: str, endpoint_id: str) -> Described | None:
@@ -146,7 +133,7 @@ async def _find(rest: Rest, name: str, endpoint_id: str) -> Described | None:
 
 
 async def _differing(url: str, body: Described, endpoint_id: str) -> tuple[Described | None, list[Change]]:
-    async with _rest(url) as rest:
+    async with rest_api(url) as rest:
         return await _compared(rest, body, endpoint_id)
 
 
@@ -165,7 +152,7 @@ async def _compared(rest: Rest, body: Described, endpoint_id: str) -> tuple[Desc
 
 
 async def _deploy(url: str, declared: Declaration, body: Described, endpoint_id: str) -> Deployed:
-    async with _rest(url) as rest:
+    async with rest_api(url) as rest:
         live, differing = await _compared(rest, body, endpoint_id)
         if live is None:
             return Deployed(await rest.create(body), "created", [])
@@ -175,7 +162,7 @@ async def _deploy(url: str, declared: Declaration, body: Described, endpoint_id:
 
 
 async def _serving(url: str, endpoint_id: str, count: int, patience: float, *, quiet: bool) -> None:
-    async with _rest(url) as rest:
+    async with rest_api(url) as rest:
         with rollout.View(show.errors if quiet else show.console, count) as view:
             await rollout.until_serving(rest, endpoint_id, count, patience, (lambda _: None) if quiet else view.saw)
     if not quiet:
@@ -184,7 +171,7 @@ async def _serving(url: str, endpoint_id: str, count: int, patience: float, *, q
 
 async def _doomed(url: str, name: str, endpoint_id: str) -> tuple[Described | None, int, float | None]:
     """The endpoint to delete, its workers and what it has cost, where the key may know."""
-    async with _rest(url) as rest:
+    async with rest_api(url) as rest:
         found = await _find(rest, name, endpoint_id)
         if found is None:
             return None, 0, None
@@ -195,7 +182,7 @@ async def _doomed(url: str, name: str, endpoint_id: str) -> tuple[Described | No
 
 
 async def _destroy(url: str, endpoint_id: str) -> None:
-    async with _rest(url) as rest:
+    async with rest_api(url) as rest:
         await rest.delete(endpoint_id)
 
 

@@ -1,7 +1,6 @@
 """``python -m ops logs``: what worker logs tell of boots, freezes and requests."""
 
 import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from ops import show
-from ops.commands.common import AS_JSON, finish
-from ops.endpoint import REST_URL, Rest, RestError
+from ops.commands.common import AS_JSON, finish, rest_api
+from ops.endpoint import REST_URL
 from ops.logs import chart, evidence, hearing, timeline
 from ops.logs.lines import KNOWN_FORMS, Form, Line, number, read
 from ops.logs.story import Request, Story
@@ -107,19 +106,15 @@ async def _live(url: str, endpoint: str, worker: str, tail: int) -> tuple[list[L
 
     Ends the command if the platform refuses.
     """
-    try:
-        async with Rest(url, os.environ.get("RUNPOD_API_KEY", "")) as rest:
-            names = [worker] if worker else [one.id for one in await rest.workers(endpoint)]
-            if not names:
-                show.failed(f"Endpoint {endpoint} has no worker now, and a worker's log goes with it: send a job, then try again.")
-                raise typer.Exit(1)
-            timeout = number((await rest.endpoint(endpoint)).get("workers", {}).get("idleTimeout"))
-            logs = {name: [f"{at} {text}" async for at, text in rest.logs(endpoint, name, tail=tail)] for name in names}
-            lines = [line for name, texts in logs.items() for line in read(texts, name)]
-            return lines, evidence.IDLE_TIMEOUT if timeout is None else timeout
-    except RestError as error:
-        show.failed(str(error))
-        raise typer.Exit(1) from None
+    async with rest_api(url) as api:
+        names = [worker] if worker else [one.id for one in await api.workers(endpoint)]
+        if not names:
+            show.failed(f"Endpoint {endpoint} has no worker now, and a worker's log goes with it: send a job, then try again.")
+            raise typer.Exit(1)
+        timeout = number((await api.endpoint(endpoint)).get("workers", {}).get("idleTimeout"))
+        logs = {name: [f"{at} {text}" async for at, text in api.logs(endpoint, name, tail=tail)] for name in names}
+        lines = [line for name, texts in logs.items() for line in read(texts, name)]
+        return lines, evidence.IDLE_TIMEOUT if timeout is None else timeout
 
 
 def _record(request: Request) -> dict[str, Any]:
