@@ -80,6 +80,12 @@ async def frozen(worker: LocalWorker) -> AsyncIterator[None]:
         os.killpg(worker.pid, signal.SIGCONT)
 
 
+def said(worker: LocalWorker, message: str) -> list[dict[str, Any]]:
+    """The worker's log lines with this message, so far."""
+    lines = [json.loads(line) for line in worker.lines if line.startswith("{")]
+    return [line for line in lines if line["message"] == message]
+
+
 async def served(control_plane: ControlPlane, within: float = 20) -> dict[str, Any]:
     """What the next job's response says of the worker's boot; fails if the job is not done. The worker polls again then."""
     job = await control_plane.submit(table()).finished(within)
@@ -129,17 +135,19 @@ class TestFreezes:
     async def test_one_line_tells_of_it_and_each_line_of_the_job_too(
         self, control_plane: ControlPlane, worker: LocalWorker
     ) -> None:
-        before = len([line for line in worker.lines if '"message": "restored"' in line])
+        restored, done = len(said(worker, "restored")), len(said(worker, "done"))
         async with frozen(worker):
             pass
         boot = await served(control_plane)
-        lines = [json.loads(line) for line in worker.lines if line.startswith("{")]
-        (line,) = [line for line in lines if line["message"] == "restored"][before:]
+        async with asyncio.timeout(10):
+            while len(said(worker, "done")) == done:
+                await asyncio.sleep(0.01)
+        (line,) = said(worker, "restored")[restored:]
         assert (line["evidence"], line["restores"]) == (["stood_still"], boot["restores"])
         assert line["frozen_seconds"] == boot["frozen_seconds"]
-        done = [line for line in lines if line["message"] == "done"][-1]
+        last = said(worker, "done")[-1]
         told = ("id", "kind", "host", "kernel_boot_id", "restores", "frozen_seconds", "phases", "evidence")
-        assert {name: done["boot"][name] for name in told} == {name: boot[name] for name in told}
+        assert {name: last["boot"][name] for name in told} == {name: boot[name] for name in told}
 
     async def test_a_poll_that_the_platform_forgot_is_asked_again(self, control_plane: ControlPlane, worker: LocalWorker) -> None:
         await served(control_plane)
