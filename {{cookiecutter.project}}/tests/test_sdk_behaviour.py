@@ -290,6 +290,13 @@ async def test_a_full_worker_without_look_ahead_takes_the_next_job_as_soon_as_on
     assert max(after - before for before, after in itertools.pairwise(delays)) < 0.9, "the SDK rests for a second when full"
 
 
+async def test_the_next_job_is_at_work_while_a_result_is_on_its_way(control_plane: ControlPlane, worker: LocalWorker) -> None:
+    control_plane.faults.append(Fault("result", "stall", seconds=5))
+    leaving, next_one = control_plane.submit({}), control_plane.submit({})
+    await next_one.finished()
+    assert (leaving.status, next_one.status) == (Status.IN_PROGRESS, Status.COMPLETED)
+
+
 async def test_sigterm_finishes_the_job_that_waits_for_its_turn(control_plane: ControlPlane, ahead: LocalWorker) -> None:
     jobs = await two(control_plane, {"seconds": 1}, {})
     os.kill(ahead.pid, signal.SIGTERM)
