@@ -188,7 +188,7 @@ COMPOSED = {
     "start_heartbeat": "pings_carry or heartbeat",
     "renew_heartbeat": "heartbeat",
     "serve": "one_by_one or batches or sigterm or replaced or soon_as",
-    "_run_and_deliver": "one_by_one or refused or soon_as or last_result",
+    "_run_and_deliver": "one_by_one or refused or soon_as or last_result or while_a_result",
     "_report_loss": "refused or never_arrives",
     "_ask_with_patience": "one_by_one or idle or stop_signal or given_up",
     "_take": "one_by_one or soon_as or next_job or backlog or given_up",
