@@ -1,7 +1,6 @@
 """``python -m ops batch``: many documents through an endpoint."""
 
 import json
-import os
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from ops import prices, show
 from ops.batch import sources
 from ops.batch.run import FOLDER, IN_FLIGHT, JOURNAL, PAGES_PER_JOB, PATIENCE, Batch, Outcome, Wish
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL, Client
-from ops.commands.common import AS_JSON, ENDPOINT, LIVE_URL, OUTPUT, URL, check_tier, finish
+from ops.commands.common import AS_JSON, ENDPOINT, LIVE_URL, OUTPUT, URL, check_tier, client, finish
 from ops.commands.parse import FORMAT, OCR_MODE, TIER, wishes
 from worker import choices
 
@@ -71,7 +70,7 @@ def batch(
     except sources.NoDocuments as error:
         raise typer.BadParameter(str(error), param_hint="DIR|GLOB|LIST") from None
     wish = Wish(output, wishes(tier, ocr_mode, formats), pages_per_job, in_flight, resend)
-    endpoint_client = Client(url, endpoint, os.environ.get("RUNPOD_API_KEY", ""), patience=PATIENCE)
+    endpoint_client = client(url, endpoint, patience=PATIENCE)
     try:
         outcomes, jobs = finish(_run(endpoint_client, wish, found, quiet=as_json))
     except typer.Exit:

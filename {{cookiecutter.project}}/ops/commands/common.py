@@ -49,9 +49,9 @@ ENDPOINT = Annotated[str, typer.Option(help="Endpoint id.")]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print lines of JSON and nothing else.")]
 
 
-def client(url: str = LOCAL_URL, endpoint: str = LOCAL_ENDPOINT) -> Client:
-    """A client of this endpoint, with the key of RUNPOD_API_KEY."""
-    return Client(url, endpoint, os.environ.get("RUNPOD_API_KEY", ""))
+def client(url: str = LOCAL_URL, endpoint: str = LOCAL_ENDPOINT, **options: Any) -> Client:
+    """A client of this endpoint, with the key of RUNPOD_API_KEY; ``options`` are ``Client``'s."""
+    return Client(url, endpoint, os.environ.get("RUNPOD_API_KEY", ""), **options)
 
 
 def rest_api(url: str) -> Rest:

@@ -5,58 +5,30 @@ founding experiment, of RunPod's own vLLM worker, and of this one.
 """
 
 import re
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from worker.engine_log import COMPILED
 
-Sign = Literal[
-    "",
-    # A process begins.
-    "boot",
-    "banner",
-    "fitness begins",
-    "warm-up begins",
-    # A step of its start begins or ends.
-    "fitness",
-    "imports",
-    "engine_process",
-    "engine_weights",
-    "engine_compile",
-    "engine_graphs",
-    "engine_init",
-    "engine",
-    "warmup",
-    "serving",
-    "did not start",
-    # A job.
-    "queue",
-    "started",
-    "job",
-    "done",
-    "failed",
-    "refused",
-    "cancelled",
-    "lost",
-    # The process stood still, or ends.
-    "restored",
-    "unsure",
-    "stopped",
-]
-
-#: Signs that a process begins, and those that its engine starts, which may come later or earlier.
-BEGINNINGS: Final[tuple[Sign, ...]] = ("boot", "banner", "fitness begins", "warm-up begins")
-ENGINE: Final[tuple[Sign, ...]] = (
-    "engine_process",
-    "engine_weights",
-    "engine_compile",
-    "engine_graphs",
-    "engine_init",
-    "engine",
+#: Signs that a process begins, and that a step of its engine's start ends, under the names that this worker has for them.
+Beginning = Literal["boot", "banner", "fitness begins", "warm-up begins"]
+EngineStep = Literal["engine_process", "engine_weights", "engine_compile", "engine_graphs", "engine_init", "engine"]
+#: Signs that a job has ended, by how it did.
+End = Literal["done", "failed", "refused", "cancelled", "lost"]
+#: What a line shows; "" is nothing of interest.
+Sign = (
+    Beginning
+    | Literal["", "fitness", "imports", "warmup", "serving", "did not start", "queue", "started", "job"]
+    | Literal["restored", "unsure", "stopped"]
+    | EngineStep
+    | End
 )
-#: All steps of a boot, under the names that this worker has for them.
+
+BEGINNINGS: Final[tuple[Beginning, ...]] = get_args(Beginning)
+#: Of the engine's start, which may come later than the process's beginning, or before it.
+ENGINE: Final[tuple[EngineStep, ...]] = get_args(EngineStep)
+#: All steps of a boot.
 STEPS: Final[tuple[Sign, ...]] = ("fitness", "imports", *ENGINE, "warmup")
-#: How a job can end.
-ENDS: Final[tuple[Sign, ...]] = ("done", "failed", "refused", "cancelled", "lost")
+ENDS: Final[tuple[End, ...]] = get_args(End)
 
 _SECONDS: Final = r"(\d+(?:\.\d+)?) ?s"
 
