@@ -24,7 +24,9 @@ PYTHON = TEMPLATE / "build" / "worker-venv" / "bin" / "python"
 UV = Path(sysconfig.get_path("scripts")) / "uv"
 
 #: The contract's checks, the quick ones first.
-SHAPE, COMPOSITION, BEHAVIOUR = (f"tests/test_sdk_{kind}.py" for kind in ("shape", "composition", "behaviour"))
+SHAPE, COMPOSITION, *BEHAVIOUR = (
+    f"tests/sdk_contract/test_{part}.py" for part in ("shape", "composition", "behaviour", "look_ahead", "polls")
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,7 +43,7 @@ class Verdict:
 
     @property
     def caught_by(self) -> str:
-        return ", ".join(sorted({re.sub(r".*test_sdk_(\w+)\.py.*", r"\1", name) for name in self.failed}))
+        return ", ".join(sorted({re.sub(r".*sdk_contract/test_(\w+)\.py.*", r"\1", name) for name in self.failed}))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_a_release_that_is_not_supported_fails_with_what_it_lacks(
 @pytest.mark.parametrize("version", ["1.10.1", "1.11.0"])
 def test_a_release_that_is_supported_passes(worker: BakedProject, release: Callable[[str], Path], tell: Tell, version: str) -> None:
     begun = time.monotonic()
-    verdict = contract(worker.path, SHAPE, COMPOSITION, BEHAVIOUR, sdk=release(version))
+    verdict = contract(worker.path, SHAPE, COMPOSITION, *BEHAVIOUR, sdk=release(version))
     assert verdict.failed == (), verdict.printed[-3000:]
     tell(f"runpod {version}", f"passes, {time.monotonic() - begun:.0f} s", "")
 
@@ -218,7 +220,7 @@ def test_no_line_of_the_composition_can_be_removed_unnoticed(worker: BakedProjec
         shutil.copytree(worker.path, project)
         (project / "worker" / "sdk.py").write_text(changed, "utf-8")
         quick = contract(project, SHAPE, COMPOSITION)
-        return quick if quick.failed else contract(project, BEHAVIOUR, "-k", COMPOSED[function])
+        return quick if quick.failed else contract(project, *BEHAVIOUR, "-k", COMPOSED[function])
 
     removed = lines(source)
     with ThreadPoolExecutor(2) as pool:

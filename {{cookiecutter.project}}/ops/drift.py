@@ -22,8 +22,9 @@ from worker import choices
 WATCHED: Final = ("runpod", "mineru", "vllm")
 
 #: The contract's tests. What takes minutes is asked last, and not at all where the rest has shown what moved.
-SHAPE: Final = "tests/test_sdk_shape.py"
-CONTRACT: Final = ((SHAPE, "tests/test_sdk_composition.py"), ("tests/test_sdk_behaviour.py",))
+SHAPE: Final = "tests/sdk_contract/test_shape.py"
+BEHAVIOUR: Final = tuple(f"tests/sdk_contract/test_{part}.py" for part in ("behaviour", "look_ahead", "polls"))
+CONTRACT: Final = ((SHAPE, "tests/sdk_contract/test_composition.py"), BEHAVIOUR)
 
 #: The check that a release is on the list of those supported: a new one never is, and that alone breaks nothing.
 LISTED: Final = "test_the_installed_release_is_one_that_is_supported"

@@ -1,75 +1,19 @@
 """Batches under a worker that the test plays: what is paid for, what is written, and what an interrupted run leaves behind."""
 
 import asyncio
-import json
-import os
-import signal
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from played import markdown, played
 
+from batch import Run, entries, interrupted, sent
 from ops.batch.journal import Journal, JournalError
-from ops.batch.run import AlreadyRunning, Batch, Outcome, Wish
-from ops.batch.sources import NoDocuments, Source, find
+from ops.batch.run import AlreadyRunning, Batch, Wish
+from ops.batch.sources import Source, find
 from ops.client import Client, EndpointError
-from ops.commands.batch import summarise
 from ops.control_plane import ControlPlane
 from ops.jobs import Job, Status
-from ops.local_worker import PROJECT
-
-Run = Callable[..., "asyncio.Task[list[Outcome]]"]
-
-
-@pytest.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    async with Client(control_plane.url, patience=3) as client:
-        yield client
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three documents; the played worker does not look inside."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name in "abc":
-        (folder / f"{name}.docx").write_text(f"{name},{name}\n1,2\n")
-    return folder
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def run(client: Client, folder: Path, output: Path) -> Run:
-    """Run a batch of the folder; further wishes as keywords."""
-
-    async def batch(documents: Sequence[Source] | None = None, **wishes: Any) -> list[Outcome]:
-        with Batch.opened(client, Wish(output, **wishes)) as running:
-            return await running.run(documents or find([str(folder)]))
-
-    return lambda *arguments, **wishes: asyncio.ensure_future(batch(*arguments, **wishes))
-
-
-def sent(control_plane: ControlPlane) -> Counter[str]:
-    """How many jobs came for each document."""
-    return Counter(job.input["file_name"] for job in control_plane.jobs.values())
-
-
-async def interrupted(run: Run, control_plane: ControlPlane, jobs: int = 3) -> None:
-    """Begin a batch and break it off once that many jobs are queued."""
-    running = run()
-    async with asyncio.timeout(30):
-        await control_plane.queue.arrivals.until(lambda: len(control_plane.jobs) == jobs, None)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
 
 
 async def test_each_document_gets_a_folder_of_its_own(control_plane: ControlPlane, run: Run, output: Path) -> None:
@@ -254,106 +198,3 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"event": "document"}\n')
     with pytest.raises(JournalError, match=r"Line 1 of .* choose another output folder"):
         Journal(tmp_path / "journal.jsonl")
-
-
-def entries(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / ".batch/journal.jsonl").read_text().splitlines()]
-
-
-# What is found.
-
-
-def test_a_folder_a_pattern_and_a_list_name_the_same_documents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "notes.log").write_text("no document")
-    (folder / ".hidden.docx").write_text("a,b\n")
-    (folder.parent / "list.txt").write_text("# letters\nin/a.docx\n\nin/b.docx\nin/c.docx\n")
-    monkeypatch.chdir("/")
-    by_folder = find([str(folder)])
-    assert [source.file.name for source in by_folder] == ["a.docx", "b.docx", "c.docx"]
-    assert (
-        find([f"{folder}/*.docx"])
-        == find([str(folder.parent / "list.txt")])
-        == find([str(folder), str(folder / "a.docx")])
-        == by_folder
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "words"), [("absent", "There is no file"), ("in/*.pdf", "No document matches"), ("empty", "holds no document")]
-)
-def test_an_argument_that_names_nothing_is_said_to(folder: Path, name: str, words: str) -> None:
-    (folder.parent / "empty").mkdir()
-    with pytest.raises(NoDocuments, match=words):
-        find([str(folder.parent / name)])
-
-
-# What is said.
-
-
-def test_the_summary_counts_what_this_run_paid_for() -> None:
-    outcomes = [
-        Outcome("a", Path("a"), pages=3, delay=(1, 1), execution=(2, 4)),
-        Outcome("b", Path("b"), pages=5, delay=(9,), execution=(9,), skipped=True),
-        Outcome("c", error="No."),
-    ]
-    summary = summarise(outcomes, Counter(sent=2), 0.001)
-    assert {name: summary[name] for name in ("finished", "skipped", "failed", "pages", "dollars")} == {
-        "finished": 1,
-        "skipped": 1,
-        "failed": 1,
-        "pages": 3,
-        "dollars": 0.006,
-    }
-    assert (summary["p50_seconds"], summary["p95_seconds"]) == (4, 4.9)
-
-
-async def command(*arguments: object, name: str = "batch") -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops", name, *map(str, arguments)),
-        cwd=PROJECT,
-        env={**os.environ, "COLUMNS": "200"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-
-
-async def test_the_command_prints_lines_of_json_and_exits_with_1_if_any_document_failed(
-    control_plane: ControlPlane, folder: Path, output: Path
-) -> None:
-    (folder.parent / "list.txt").write_text("in/a.docx\nin/absent.docx\n")
-    async with played(control_plane):
-        running = await command(folder.parent / "list.txt", "--url", control_plane.url, "--output", output, "--price", 1, "--json")
-        printed, _ = await running.communicate()
-    lines = [json.loads(line) for line in printed.splitlines()]
-    assert running.returncode == 1, printed
-    assert sorted(bool(line["error"]) for line in lines[:-1]) == [False, True]
-    assert (lines[-1]["summary"]["pages"], lines[-1]["summary"]["failed"]) == (1, 1)
-
-
-async def test_parse_prints_a_line_of_json_for_each_document(control_plane: ControlPlane, folder: Path, output: Path) -> None:
-    async with played(control_plane):
-        running = await command(
-            *(folder / "a.docx", folder / "absent.docx", "--url", control_plane.url, "--output", output, "--json"), name="parse"
-        )
-        printed, _ = await running.communicate()
-    lines = [json.loads(line) for line in printed.splitlines()]
-    assert running.returncode == 1, printed
-    assert (lines[0]["pages"], lines[0]["folder"]) == (1, str(output / "a"))
-    assert "No such file" in lines[1]["error"]
-
-
-async def test_ctrl_c_exits_with_130_and_says_how_to_go_on(control_plane: ControlPlane, folder: Path, output: Path) -> None:
-    running = await command(folder, "--url", control_plane.url, "--output", output)
-    await control_plane.queue.arrivals.until(lambda: len(control_plane.jobs) == 3, 60)
-    running.send_signal(signal.SIGINT)
-    printed, _ = await running.communicate()
-    assert running.returncode == 130, printed
-    assert b"Run the same command again within 30 minutes" in printed
-    assert [job.status for job in control_plane.jobs.values()] == [Status.IN_QUEUE] * 3
-    assert {line["event"] for line in entries(output)} == {"document", "sending", "submitted"}
-
-
-async def test_an_option_or_a_list_that_cannot_be_exits_with_2(tmp_path: Path) -> None:
-    running = await command(tmp_path / "absent")
-    printed, _ = await running.communicate()
-    assert (running.returncode, b"There is no file or folder" in printed) == (2, True), printed
