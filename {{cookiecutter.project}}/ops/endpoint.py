@@ -17,6 +17,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from ops.transport import retry_after
+
 #: Where the REST API is (RunPod documentation).
 REST_URL: Final = "https://api.runpod.io"
 
@@ -191,9 +193,9 @@ class Rest:
                     return answer
                 await answer.aread()
                 throttled = answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-                wait = _retry_after(answer) if throttled else None
+                wait = _wanted(answer) if throttled else 0.0
                 again = throttled or (answer.is_server_error and method == "GET")
-                if last or not again or (wait or 0) > LONGEST_PAUSE:
+                if last or not again or wait > LONGEST_PAUSE:
                     raise self._refused(answer)
                 pause = wait or pause
             await asyncio.sleep(pause)
@@ -222,7 +224,7 @@ class Rest:
             return _Gone(f"{detail[:1].upper()}{detail[1:]}: it was deleted, belongs to another account, or its id is mistyped.")
         if status == httpx.codes.TOO_MANY_REQUESTS:
             return RestError(
-                f"{self._url} lets no more requests through for now ({detail}): try again in {_retry_after(answer) or 60:.0f} s."
+                f"{self._url} lets no more requests through for now ({detail}): try again in {_wanted(answer) or 60:.0f} s."
             )
         if answer.is_server_error:
             return RestError(f"{self._url} failed with {status} ({detail}): try again in a while.")
@@ -268,10 +270,9 @@ def _list(answer: Described, name: str) -> list[Described]:
     return found
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds to wait, as the answer names them."""
-    said = answer.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else None
+def _wanted(answer: httpx.Response) -> float:
+    """Seconds to wait, as the answer names them; 0 if it names none."""
+    return retry_after(answer.headers.get("Retry-After", ""))
 
 
 def _reason(error: httpx.TransportError) -> str:

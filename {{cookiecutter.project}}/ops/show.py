@@ -32,29 +32,36 @@ class Outcome:
     error: str = ""
 
 
-class Documents(Progress):
-    """A progress bar over documents, with a line below for what is being waited for."""
+class Bar(Progress):
+    """A progress bar over ``count`` things, gone when it is left; none where there is no terminal, or with ``quiet``."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, description: str, count: int, *, quiet: bool = False) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._states: dict[Path, str] = {}
-        self._task = self.add_task("documents", total=count)
+        super().__init__(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+        self.task = self.add_task(description, total=count)
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
+
+class Documents(Bar):
+    """A bar over documents that says what is being waited for."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("documents", count)
+        self._states: dict[Path, str] = {}
+
     def saw(self, file: Path, described: dict[str, Any]) -> None:
         """One look at a document's job, as the API describes it."""
         self._states[file] = {"IN_QUEUE": "queued", "IN_PROGRESS": "parsing"}.get(described["status"], "")
         busy = [name.name for name, state in self._states.items() if state == "parsing"]
-        self.update(self._task, description=escape(f"parsing {', '.join(busy)}" if busy else "waiting for a worker"))
+        self.update(self.task, description=escape(f"parsing {', '.join(busy)}" if busy else "waiting for a worker"))
 
     def done(self, file: Path) -> None:
         """The document has ended, well or not."""
         self._states.pop(file, None)
-        self.advance(self._task)
+        self.advance(self.task)
 
 
 class Booting(Live):

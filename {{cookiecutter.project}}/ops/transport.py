@@ -180,11 +180,11 @@ def _passing(answer: httpx.Response) -> bool:
 
 def _pause(attempt: int, answer: httpx.Response | None) -> float:
     """Seconds before the next try: at least what the server asks for, and a random share of a growing time."""
-    asked = _retry_after(answer.headers.get("Retry-After", "")) if answer is not None else 0.0
+    asked = retry_after(answer.headers.get("Retry-After", "")) if answer is not None else 0.0
     return asked + random.uniform(0, min(LONGEST_BACK_OFF, BACK_OFF * 2**attempt))  # noqa: S311 (spreads clients, hides nothing)
 
 
-def _retry_after(value: str) -> float:
+def retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 without a valid one."""
     try:
         return max(0.0, float(value))

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ops import prices, show
@@ -94,31 +92,19 @@ async def _run(
     endpoint_client: Client, wish: Wish, found: Sequence[sources.Source], *, quiet: bool
 ) -> tuple[list[Outcome], Counter[str]]:
     async with endpoint_client as client:
-        with Bar(len(found), quiet=quiet) as bar, Batch.opened(client, wish, bar.show) as running:
+        with Documents("documents", len(found), quiet=quiet) as bar, Batch.opened(client, wish, bar.saw) as running:
             return await running.run(found), running.jobs.counts
 
 
-class Bar(Progress):
-    """A progress bar over documents that says how many jobs are queued and running, and how many documents failed."""
+class Documents(show.Bar):
+    """A bar over documents that says how many jobs are queued and running, and how many documents failed."""
 
-    def __init__(self, count: int, *, quiet: bool) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        super().__init__(*columns, console=show.console, transient=True, disable=quiet or not show.console.is_terminal)
-        self._task = self.add_task("documents", total=count)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def show(self, running: Batch) -> None:
+    def saw(self, running: Batch) -> None:
         """Draw a batch as it is now."""
         states = Counter(running.jobs.states.values())
         failed = sum(bool(outcome.error) for outcome in running.outcomes)
         words = f"{states['IN_QUEUE']} queued, {states['IN_PROGRESS']} running" + (f", {failed} failed" if failed else "")
-        self.update(self._task, description=words, completed=len(running.outcomes))
+        self.update(self.task, description=words, completed=len(running.outcomes))
 
 
 def summarise(outcomes: Sequence[Outcome], jobs: Counter[str], price: float | None) -> dict[str, Any]:

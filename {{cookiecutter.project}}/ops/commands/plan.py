@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops import prices, show
 from ops.commands.common import AS_JSON, INTERRUPTED
@@ -123,9 +122,8 @@ def _numbers(option: str, text: str) -> list[int]:
 
 def _swept(points: Any, count: int) -> list[Any]:
     """All points, with a bar for so many while they come; with none for 0."""
-    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=show.console, transient=True, disable=not (count and show.console.is_terminal)) as progress:
-        return list(progress.track(points, total=count))
+    with show.Bar("simulating", count, quiet=not count) as bar:
+        return list(bar.track(points, total=count, task_id=bar.task))
 
 
 def _report(planning: Any, points: list[Any], p95: float | None, title: str, output: Path, *, as_json: bool) -> None:
