@@ -18,6 +18,9 @@ from ops.mechanisms import MECHANISMS
 from ops.snapshots import Mechanism
 from ops.wire import Settings
 
+# MinerU reads it once, at the first import of any part of it, by whichever test: none may ask a hub for models.
+os.environ["MINERU_MODEL_SOURCE"] = "local"
+
 #: Starts a worker of the SDK and returns it once it polls. Its program is ``PROGRAM`` around the given source, which
 #: defines ``handle`` and may set ``concurrency``; further keywords go to ``LocalWorker``.
 SdkWorker = Callable[..., Awaitable[LocalWorker]]
