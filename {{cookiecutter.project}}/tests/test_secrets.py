@@ -9,9 +9,9 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from ops import corpus
 from ops.client import job_input
 from ops.control_plane import ControlPlane
+from ops.corpus_pdf import sound_pdf
 from ops.faults import Fault
 from ops.local_worker import LocalWorker
 from ops.wire import Settings
@@ -70,7 +70,7 @@ async def worker(control_plane: ControlPlane, refusing: str, tmp_path: Path) -> 
 
 def failures(server: str) -> dict[str, Any]:
     """A job's input for each way to fail, by what is wrong."""
-    document = job_input(corpus.sound_pdf(), "one.pdf")
+    document = job_input(sound_pdf(), "one.pdf")
     signed = f"X-Amz-Signature={MARK}signature&token={MARK}token"
     return {
         "refused": {"file_url": f"http://user:{MARK}password@{server}/a.pdf?{signed}"},

@@ -14,6 +14,7 @@ import pytest
 from ops import corpus
 from ops.client import job_input
 from ops.control_plane import ControlPlane
+from ops.corpus_pdf import sound_pdf
 from ops.faults import Fault
 from ops.jobs import Job, Status
 from ops.local_worker import LocalWorker
@@ -67,7 +68,7 @@ def kinds(random: Random) -> list[Callable[[], object]]:
     urls = ["http://169.254.169.254/", "http://127.0.0.1:1/a.pdf", "ftp://a/b", "http://["]
     return [
         *[lambda: {"probe": True}] * 6,
-        *[lambda: job_input(corpus.sound_pdf(), "one.pdf")] * 3,
+        *[lambda: job_input(sound_pdf(), "one.pdf")] * 3,
         *[lambda: job_input((path := random.choice(samples)).read_bytes(), path.name)] * 3,
         *[lambda: job_input(corpus.DOCUMENTS[name := random.choice(broken)](), name)] * 3,
         *[lambda: random.choice(bad)] * 2,
