@@ -3,7 +3,7 @@
 ``worker/fixture.pdf`` is the page that the warm-up parses. It holds one of everything a tier treats in its own way: a
 heading, a paragraph, a ruled table, a formula and an image. It has a text layer, and enough text that MinerU's flash tier
 reads that layer and asks for no OCR model (MinerU counts a page of fewer than 50 characters as a scan).
-``samples/`` holds what the demo parses; ``ops/samples.py`` makes them.
+``samples/`` holds what the demo parses; ``ops/samples.py`` and ``ops/sample_report.py`` make them.
 
 The bytes are the same on every machine with the same reportlab, Pillow and python-docx: no dates, no random ids, and
 nothing compressed by zlib, whose output differs between builds of Python.
@@ -18,7 +18,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph, Table
 
-from ops import samples
+from ops import sample_report, samples
 from ops.saltmere import BODY, CAPTION, MARGIN, NAVY, WIDTH, constituents_table, jpeg, moonrise
 
 PROJECT: Final = Path(__file__).parent.parent
@@ -100,7 +100,7 @@ def documents() -> dict[str, bytes]:
     """Every document this script makes: its path within the project and its bytes."""
     return {
         "worker/fixture.pdf": fixture(),
-        "samples/report.pdf": samples.report(),
+        "samples/report.pdf": sample_report.report(),
         "samples/letter.docx": samples.letter(),
         "samples/page.html": samples.page(),
         "samples/table.csv": samples.table(),

@@ -1,8 +1,10 @@
 """What the documents share: the tide of an invented harbour, its pictures and tables, and the look of a page."""
 
+import datetime
 import io
 import math
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw
 from reportlab import rl_config
@@ -24,6 +26,9 @@ CONSTITUENTS: Final = (
 )
 #: Mean sea level above chart datum, in metres.
 MEAN_LEVEL: Final = 2.95
+#: Hour 0 of ``height``. The documents carry this date and no other, so that they never change.
+START: Final = datetime.datetime(2026, 3, 1)
+DAYS: Final = 15
 
 NAVY: Final = HexColor("#12304a")
 BLUE: Final = HexColor("#2a6f97")
@@ -42,6 +47,23 @@ def height(hours: float) -> float:
     return MEAN_LEVEL + sum(
         amplitude * math.cos(2 * math.pi * hours / period - math.radians(phase)) for _, _, period, amplitude, phase in CONSTITUENTS
     )
+
+
+class Turn(NamedTuple):
+    """A high or low water: its time, its height in metres above chart datum, and which of the two it is."""
+
+    time: datetime.datetime
+    metres: float
+    kind: str
+
+
+def turns(days: int = DAYS) -> Iterator[Turn]:
+    """Every high and low water of the first ``days`` days, to the minute."""
+    levels = [height(minute / 60) for minute in range(days * 24 * 60 + 1)]
+    for minute in range(1, len(levels) - 1):
+        before, level, after = levels[minute - 1 : minute + 2]
+        if before < level >= after or before > level <= after:
+            yield Turn(START + datetime.timedelta(minutes=minute), level, "high" if before < level else "low")
 
 
 def jpeg(image: Image.Image, quality: int) -> ImageReader:
