@@ -23,7 +23,8 @@ from typing import Any
 
 from docx import Document  # type: ignore[import-not-found]
 from ops.control_plane import ControlPlane  # type: ignore[import-not-found]
-from ops.freeze import Endpoint, Platform  # type: ignore[import-not-found]
+from ops.freeze import Platform  # type: ignore[import-not-found]
+from ops.hosts import Endpoint  # type: ignore[import-not-found]
 from ops.local_worker import PROJECT  # type: ignore[import-not-found]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 from rich.console import Console

@@ -17,7 +17,8 @@ from ops.client import Answer, Client, ClientError, job_input
 from ops.client_side import describe
 from ops.control_plane import ControlPlane
 from ops.findings import Finding, found
-from ops.freeze import Endpoint, Platform
+from ops.freeze import Platform
+from ops.hosts import Endpoint
 from ops.jobs import Job
 from ops.local_worker import COMMAND, PROJECT
 from ops.snapshots import Image, Mechanism

@@ -14,7 +14,8 @@ from documents import long_pdf, sent
 
 from ops.client import job_input
 from ops.control_plane import ControlPlane
-from ops.freeze import Endpoint, Platform
+from ops.freeze import Platform
+from ops.hosts import Endpoint
 from ops.jobs import Status
 from ops.local_worker import DEFAULTS
 from ops.mechanisms import MECHANISMS

@@ -14,7 +14,8 @@ from ops import coldstart, coldstart_chart, findings, mechanisms
 from ops.client import Client
 from ops.control_plane import ControlPlane
 from ops.findings import Finding
-from ops.freeze import Endpoint, Platform
+from ops.freeze import Platform
+from ops.hosts import Endpoint
 from ops.local_worker import DEFAULTS, PROJECT
 
 FRESH = {"kind": "fresh", "phases": {"imports": 1.0, "fitness": 1.5, "warmup": 2.0, "first_parse": 1.5}}

@@ -13,7 +13,8 @@ from conftest import OBEDIENT, PROGRAM
 
 from ops import snapshots
 from ops.control_plane import ControlPlane
-from ops.freeze import Endpoint, Platform
+from ops.freeze import Platform
+from ops.hosts import Endpoint
 from ops.jobs import Job, Status
 from ops.local_worker import WorkerError
 from ops.mechanisms import Sigstop

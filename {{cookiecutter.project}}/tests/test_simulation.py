@@ -18,7 +18,8 @@ from test_freeze import QUICK  # noqa: E402
 
 from ops.control_plane import ControlPlane  # noqa: E402
 from ops.findings import FOUNDING  # noqa: E402
-from ops.freeze import Endpoint, Platform  # noqa: E402
+from ops.freeze import Platform  # noqa: E402
+from ops.hosts import Endpoint  # noqa: E402
 from ops.jobs import Job  # noqa: E402
 from ops.plan import FOUNDING_TIMES  # noqa: E402
 from ops.simulation.arrivals import Arrivals, Pages  # noqa: E402

@@ -12,7 +12,8 @@ from documents import SAMPLES, sent
 
 from log_story import stamped, story
 from ops.control_plane import ControlPlane
-from ops.freeze import Endpoint, Platform
+from ops.freeze import Platform
+from ops.hosts import Endpoint
 from ops.local_worker import DEFAULTS
 
 
