@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from ops.jobs import Status
+from ops.jobs import RUN_LIMIT, RUNSYNC_LIMIT, Status
 from ops.transport import (
     REQUEST_TIMEOUT,
     ClientError,
@@ -33,10 +33,6 @@ __all__ = ["Answer", "Client", "ClientError", "EndpointError", "JobExpired", "Jo
 
 LOCAL_URL: Final = "http://127.0.0.1:8000"
 LOCAL_ENDPOINT: Final = "local"
-
-#: Largest bodies in bytes (RunPod documentation): /run, and /runsync, whose results are kept for one minute only.
-RUN_LIMIT: Final = 10_000_000
-RUNSYNC_LIMIT: Final = 20_000_000
 
 #: Seconds between two looks at a job: the first, the growth of each next, the longest; and the longest for a job of /runsync,
 #: which must be seen before its result is gone.

@@ -9,7 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
+
+#: Largest bodies in bytes (RunPod documentation): /run, and /runsync, whose results are kept for one minute only.
+RUN_LIMIT: Final = 10_000_000
+RUNSYNC_LIMIT: Final = 20_000_000
 
 
 class Status(StrEnum):

@@ -8,10 +8,8 @@ from aiohttp import web
 
 from ops.faults import Fault
 from ops.job_queue import Queue
-from ops.jobs import Job, Limits
-
-#: The platform's sizes are in MB of 1,000,000 bytes.
-MB: Final = 1_000_000
+from ops.jobs import RUN_LIMIT, RUNSYNC_LIMIT, Job, Limits
+from worker.settings import MB, RESPONSE_LIMIT_MB
 
 #: The failure that has been chosen for a request.
 FAULT: Final = web.RequestKey("fault", Fault)
@@ -30,9 +28,9 @@ class Settings:
     hold: float = 10
     stream_hold: float = 1
     runsync_wait: float = 90
-    max_run: int = 10 * MB
-    max_runsync: int = 20 * MB
-    max_result: int = 20 * MB
+    max_run: int = RUN_LIMIT
+    max_runsync: int = RUNSYNC_LIMIT
+    max_result: int = RESPONSE_LIMIT_MB * MB
     limits: Limits = field(default_factory=Limits)
     sync_retention: float = 60
     ping_interval: int = 10

@@ -1,6 +1,6 @@
 """Many documents through one endpoint, each paid for once: long PDFs in slices, results whole or not there, and a journal.
 
-The output folder gets a folder for each document, and ``.batch`` with the journal (``ops.journal``) and the results of slices
+The output folder gets a folder for each document, and ``.batch`` with the journal (``ops.batch.journal``) and the results of slices
 whose document is not complete yet. A job's id is in the journal before its result is waited for, so that a batch that was
 interrupted asks for its jobs when it is run again instead of sending them again. Results appear by renaming: a document's folder
 is complete or not there.

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import pypdfium2
 
-from ops.client import RUN_LIMIT, ClientError
+from ops.client import ClientError
+from ops.jobs import RUN_LIMIT
 from worker.outputs import FILES
 
 WHOLE: Final = "all"

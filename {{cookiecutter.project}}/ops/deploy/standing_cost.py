@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from ops import prices
 
-#: Seconds in 30 days.
-MONTH: Final = 30 * 24 * 3600
+#: Seconds that what it costs is told for.
+THIRTY_DAYS: Final = 30 * 24 * 3600
 
 
 def sentence(body: dict[str, Any]) -> str:
@@ -13,7 +13,7 @@ def sentence(body: dict[str, Any]) -> str:
     count, pools = body["workers"]["min"], body["gpu"]["pools"]
     if not count:
         return ""
-    seconds, costs, unknown = MONTH * count * body["gpu"]["count"], [], []
+    seconds, costs, unknown = THIRTY_DAYS * count * body["gpu"]["count"], [], []
     for pool in pools:
         try:
             costs.append(prices.price(pool) * seconds)
