@@ -12,6 +12,8 @@ QUOTED = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?<![\w/.$:-])(?:[\w.-]+/)+[\w.-]*(?![\w/*])")
 TARGET = re.compile(r"\bmake ([a-z][a-z-]+)")
 COMMAND = re.compile(r"python -m ops ([a-z]+)")
+MODULE = re.compile(r"``((?:ops|worker)(?:\.\w+)+)``")
+PYTHON_FILE = re.compile(r"\b(?:ops|worker|tests|docs)/[\w/]+\.(?:py|md|json|pdf)\b")
 VARIABLE = re.compile(r"\bMINERU_[A-Z0-9_]+")
 
 #: What is made by what runs, or is the user's own.
@@ -39,6 +41,27 @@ def test_every_file_that_a_page_names_is_there(pages: dict[str, str], worker: Ba
     assert len(named) > 50
     missing = [place for place in sorted(named) if not any((folder / place[1]).exists() for folder in (TEMPLATE, worker.path))]
     assert missing == []
+
+
+def test_every_module_and_file_that_the_code_names_is_there(worker: BakedProject) -> None:
+    sources = {
+        file: file.read_text("utf-8") for folder in ("worker", "ops", "tests") for file in worker.path.rglob(f"{folder}/**/*.py")
+    }
+    modules = {(file.name, name) for file, text in sources.items() for name in MODULE.findall(text)}
+    files = {(file.name, name) for file, text in sources.items() for name in PYTHON_FILE.findall(text)}
+    assert len(modules) > 5
+    assert len(files) > 20
+    missing = [place for place in modules if not is_there(worker.path, place[1])]
+    assert missing + [place for place in files if not (worker.path / place[1]).exists()] == []
+
+
+def is_there(project: Path, dotted: str) -> bool:
+    """Whether ``ops.client.Client`` is a module, or a name that the module before its last dot holds."""
+    module, _, name = dotted.rpartition(".")
+    files = [project / f"{place.replace('.', '/')}{ending}" for place in (dotted, module) for ending in (".py", "/__init__.py")]
+    if any(file.exists() for file in files[:2]):
+        return True
+    return any(file.exists() and re.search(rf"\b{name}\b", file.read_text("utf-8")) for file in files[2:])
 
 
 def test_every_target_that_a_page_tells_to_make_is_there(pages: dict[str, str], worker: BakedProject) -> None:
