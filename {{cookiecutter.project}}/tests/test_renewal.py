@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from documents import SAMPLES, sent
 
-from worker import restore, result, telemetry
+from worker import bucket, restore, telemetry
 from worker.boot import Boot
 from worker.engine import Engine
 from worker.errors import Garbled
@@ -72,7 +72,7 @@ async def test_a_step_that_fails_is_logged_and_the_others_are_taken(
 
 async def test_the_s3_client_and_the_collectors_connections_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = []
-    monkeypatch.setattr(result, "renew", lambda: dropped.append("s3"))
+    monkeypatch.setattr(bucket, "renew", lambda: dropped.append("s3"))
     monkeypatch.setattr(telemetry, "renew", lambda: dropped.append("telemetry"))
     boot = Boot()
     boot.note(RESTORED)

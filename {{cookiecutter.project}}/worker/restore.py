@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from worker import polls, result, sdk, telemetry
+from worker import bucket, polls, sdk, telemetry
 from worker.boot import Boot
 from worker.errors import Garbled
 from worker.log import log
@@ -78,7 +78,7 @@ class Renewal:
         """Take every step, also after one that fails; returns what there is to tell of them."""
         steps: dict[str, Callable[[], object]] = {
             "connections": probe_connections,
-            "s3": result.renew,
+            "s3": bucket.renew,
             "telemetry": telemetry.renew,
             "random": reseed,
             "environment": adopt_environment,

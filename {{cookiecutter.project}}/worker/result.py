@@ -7,53 +7,18 @@ completed job with no output. So every response is measured as the bytes the SDK
 import asyncio
 import base64
 import functools
-import gzip
-import hashlib
 import json
-import re
-import shutil
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from worker import archive, bucket
 from worker.errors import ResultUndeliverable
-from worker.log import redact
 from worker.outputs import FORMATS, Format, Parsed
-from worker.request import ArchiveFormat, Request
+from worker.request import Request
 from worker.serialised import serialised
 from worker.settings import MB, Settings, Transport
-
-#: What a worker needs to reach a bucket; an endpoint URL only outside AWS, the keys only where the host has no role.
-BUCKET_VARIABLES: Final = "BUCKET_NAME, BUCKET_ACCESS_KEY_ID, BUCKET_SECRET_ACCESS_KEY and, outside AWS, BUCKET_ENDPOINT_URL"
-
-CONTENT_TYPES: Final[dict[ArchiveFormat, str]] = {"tar.gz": "application/gzip", "zip": "application/zip"}
-
-#: Members carry the oldest time a zip file can express, so that the same result always gives the same bytes.
-ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-#: Read and write for the owner, read for all; what a zip file calls made on Unix.
-MEMBER_MODE: Final = 0o644
-ZIP_MADE_ON_UNIX: Final = 3
-#: zlib's own default: one step from the smallest result, at a fraction of the time of the highest level.
-COMPRESSION_LEVEL: Final = 6
-
-#: Seconds to reach the bucket, seconds to wait for each of its answers, and tries in all.
-S3_CONNECT_TIMEOUT: Final = 10
-S3_READ_TIMEOUT: Final = 60
-S3_ATTEMPTS: Final = 3
-
-#: S3's error codes (its API reference), in the words of whoever set the variables.
-S3_CAUSES: Final = {
-    "AccessDenied": "access denied; the key may not write there",
-    "InvalidAccessKeyId": "access denied; check BUCKET_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "access denied; check BUCKET_SECRET_ACCESS_KEY",
-    "NoSuchBucket": "no such bucket; check BUCKET_NAME",
-    "PermanentRedirect": "the bucket is in another region; check BUCKET_REGION",
-    "AuthorizationHeaderMalformed": "the bucket is in another region; check BUCKET_REGION",
-}
 
 
 async def deliver(parsed: Parsed, request: Request, settings: Settings, job_id: str, envelope: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +42,6 @@ async def deliver(parsed: Parsed, request: Request, settings: Settings, job_id: 
     return await asyncio.to_thread(_deliver, _Job(parsed, request, settings, job_id), envelope)
 
 
-def renew() -> None:
-    """Forget the S3 client and its connections; the next upload makes a new one. For a process restored elsewhere."""
-    _client.cache_clear()
-
-
 @dataclass(frozen=True)
 class _Job:
     """What every transport reads: a parsed document, and how it is to be handed back."""
@@ -96,27 +56,30 @@ class _Job:
         return self.parsed.present(tuple(self.request.formats))
 
     @functools.cached_property
-    def archive(self) -> Path:
-        """The archive on disk, packed when it is first asked for."""
-        return _pack(self)
+    def packed(self) -> Path:
+        """The archive on disk beside the outputs, packed when it is first asked for."""
+        request = self.request
+        path = self.parsed.folder / f"{request.basename}.{request.archive_format}"
+        archive.pack(self.present.values(), path, request.archive_format)
+        return path
 
 
 def _deliver(job: _Job, envelope: dict[str, Any]) -> dict[str, Any]:
-    wanted, bucket = job.request.transport, job.settings.bucket_name
-    if wanted == "s3" and not bucket:
+    wanted, has_bucket = job.request.transport, bool(job.settings.bucket_name)
+    if wanted == "s3" and not has_bucket:
         raise ResultUndeliverable(
-            f"transport: s3 came, but this worker has no bucket; set {BUCKET_VARIABLES}. Nothing was delivered."
+            f"transport: s3 came, but this worker has no bucket; set {bucket.VARIABLES}. Nothing was delivered."
         )
     degraded = _not_produced(job)
     response, size = _response(job, wanted, envelope, degraded)
-    if response is None and bucket and wanted != "s3":
+    if response is None and has_bucket and wanted != "s3":
         reason = f"the response would have {size}, the limit is {_megabytes(_limit(job))}; the result is in S3 instead"
         response, size = _response(job, "s3", envelope, [*degraded, {"format": wanted, "reason": reason}])
     if response is None:
         raise ResultUndeliverable(
             f"The document was parsed, but the response would have {size} and the limit is {_megabytes(_limit(job))} "
             f"(MINERU_MAX_RESPONSE_MB; a MB is {MB:,} bytes). Nothing was delivered. Ask for transport s3, for which the worker "
-            f"needs {BUCKET_VARIABLES}; or ask for fewer formats or a smaller page_range."
+            f"needs {bucket.VARIABLES}; or ask for fewer formats or a smaller page_range."
         )
     return response
 
@@ -161,7 +124,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_images(folder: Path) -> dict[str, str]:
-    return {name: _base64(path) for name, path in _files(folder)}
+    return {name: _base64(path) for name, path in archive.files(folder)}
 
 
 _READERS: Final[dict[Format, Callable[[Path], Any]]] = {"markdown": _read_text, "images": _read_images}
@@ -174,7 +137,7 @@ def _least_inline_size(job: _Job) -> int:
 
 def _least_size(name: Format, path: Path) -> int:
     if name == "images":
-        return sum(_base64_size(image) for _, image in _files(path))
+        return sum(_base64_size(image) for _, image in archive.files(path))
     return path.stat().st_size if name == "markdown" else _least_json_size(path)
 
 
@@ -193,150 +156,22 @@ def _base64_size(path: Path) -> int:
     return 4 * -(-path.stat().st_size // 3)
 
 
-# Archive.
+# Archive, in the response or in a bucket.
 
 
 def _archive(job: _Job) -> dict[str, Any]:
-    return {"archive": {"name": job.archive.name, **_described(job), "base64": _base64(job.archive)}}
+    described = archive.described(job.packed, job.request.archive_format)
+    return {"archive": {"name": job.packed.name, **described, "base64": _base64(job.packed)}}
 
 
 def _least_archive_size(job: _Job) -> int:
-    return _base64_size(job.archive)
-
-
-def _pack(job: _Job) -> Path:
-    """Write the outputs to one archive beside them, from file to file; the same outputs always give the same bytes."""
-    basename, archive_format = job.request.basename, job.request.archive_format
-    archive = job.parsed.folder / f"{basename}.{archive_format}"
-    members = [(f"{basename}/{name}", file) for path in job.present.values() for name, file in _files(path)]
-    try:
-        _PACKERS[archive_format](archive, members)
-    except OSError as error:
-        raise ResultUndeliverable(
-            f"The document was parsed, but its archive could not be written to disk: {error.strerror}. Nothing was delivered."
-        ) from error
-    return archive
-
-
-def _write_tar_gz(archive: Path, members: list[tuple[str, Path]]) -> None:
-    with (
-        archive.open("wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
-        for name, path in members:
-            member = tarfile.TarInfo(name)  # Its time and owner are 0 until set.
-            member.size, member.mode = path.stat().st_size, MEMBER_MODE
-            with path.open("rb") as content:
-                tar.addfile(member, content)
-
-
-def _write_zip(archive: Path, members: list[tuple[str, Path]]) -> None:
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION_LEVEL) as packed:
-        for name, path in members:
-            member = zipfile.ZipInfo(name, ZIP_EPOCH)
-            member.compress_type, member.create_system = zipfile.ZIP_DEFLATED, ZIP_MADE_ON_UNIX
-            member.file_size, member.external_attr = path.stat().st_size, MEMBER_MODE << 16
-            with path.open("rb") as content, packed.open(member, "w") as target:
-                shutil.copyfileobj(content, target)
-
-
-_PACKERS: Final[dict[ArchiveFormat, Callable[[Path, list[tuple[str, Path]]], None]]] = {"tar.gz": _write_tar_gz, "zip": _write_zip}
-
-
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """An output's files in a fixed order, each named relative to the result folder, such as ``images/figure.jpg``.
-
-    Raises:
-        ResultUndeliverable: a link, or a name that another system would unpack elsewhere; MinerU makes neither.
-    """
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        name = file.relative_to(path.parent).as_posix()
-        if file.is_symlink() or "\\" in name:
-            raise ResultUndeliverable(
-                f"The document was parsed, but its output {name!r} is a link or has an unsafe name; nothing was delivered."
-            )
-        if file.is_file():
-            yield name, file
-
-
-def _described(job: _Job) -> dict[str, Any]:
-    with job.archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"format": job.request.archive_format, "size": job.archive.stat().st_size, "sha256": digest}
-
-
-# S3. boto3 is imported where it is used: it takes longer than the rest of the worker together.
+    return _base64_size(job.packed)
 
 
 def _s3(job: _Job) -> dict[str, Any]:
-    """Put the archive into the bucket, in parts where it is large, and sign a URL to fetch it."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, key, seconds = job.settings.bucket_name, _key(job), job.settings.bucket_url_expires
-    archive, described = str(job.archive), _described(job)
-    try:
-        client = _client(job.settings)
-        client.upload_file(archive, bucket, key, ExtraArgs={"ContentType": CONTENT_TYPES[job.request.archive_format]})
-        expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
-        url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
-    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
-        raise ResultUndeliverable(
-            f"The document was parsed, but S3 bucket {bucket!r} did not take the result: {_cause(error, job.settings)}. "
-            "Nothing was delivered."
-        ) from error
-    return {"s3": {"url": url, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}", "bucket": bucket, "key": key, **described}}
-
-
-def _key(job: _Job) -> str:
-    """``prefix/job/document.tar.gz``; what is not a letter, digit, hyphen or underscore in the job's id becomes one."""
-    prefix = [part for part in job.settings.bucket_prefix.split("/") if part]
-    return "/".join([*prefix, re.sub(r"[^A-Za-z0-9_-]", "_", job.id) or "job", job.archive.name])
-
-
-@functools.lru_cache(maxsize=1)
-def _client(settings: Settings) -> Any:
-    """The S3 client, kept for its connections. An endpoint other than AWS gets the plainest requests S3 knows."""
-    import boto3
-    from botocore.config import Config
-
-    endpoint = settings.bucket_endpoint_url or None
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=S3_CONNECT_TIMEOUT,
-        read_timeout=S3_READ_TIMEOUT,
-        retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
-        s3={"addressing_style": "path" if endpoint else "auto"},
-        request_checksum_calculation="when_required" if endpoint else "when_supported",
-    )
-    return boto3.session.Session().client(
-        "s3",
-        region_name=settings.bucket_region or None,
-        endpoint_url=endpoint,
-        aws_access_key_id=settings.bucket_access_key_id.get_secret_value() or None,
-        aws_secret_access_key=settings.bucket_secret_access_key.get_secret_value() or None,
-        config=config,
-    )
-
-
-def _cause(error: BaseException, settings: Settings) -> str:
-    """Why the bucket did not take the result, and which variable to look at."""
-    from boto3.exceptions import S3UploadFailedError
-    from botocore import exceptions
-
-    if isinstance(error, S3UploadFailedError) and error.__context__ is not None:
-        error = error.__context__
-    if isinstance(error, exceptions.ClientError):
-        answer = error.response["Error"]
-        code, message = answer.get("Code", "an error"), answer.get("Message", "with no message")
-        return S3_CAUSES.get(code) or redact(f"it answered {code}, {message}").rstrip(".")
-    if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
-        return "no credentials; set BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY"
-    if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError)):
-        endpoint = redact(settings.bucket_endpoint_url) or "of AWS"
-        return f"endpoint {endpoint} cannot be reached ({type(error).__name__}); check BUCKET_ENDPOINT_URL"
-    return redact(str(error)).rstrip(".")
+    archive_format = job.request.archive_format
+    described = archive.described(job.packed, archive_format)
+    return {"s3": {**bucket.upload(job.packed, archive.CONTENT_TYPES[archive_format], job.id, job.settings), **described}}
 
 
 # Size.

@@ -21,11 +21,10 @@ from hypothesis import strategies as some
 from ops.client import Client, ClientError
 from ops.results import save
 from soak import Tally, survives
-from worker import choices, download, request, result, source
+from worker import archive, choices, download, request, source
 from worker.engine import Engine
 from worker.errors import JobError
-from worker.outputs import Parsed
-from worker.request import Request
+from worker.request import ArchiveFormat, Request
 from worker.serialised import serialised
 from worker.settings import Settings
 
@@ -234,17 +233,14 @@ def test_any_location_of_a_redirect_ends_in_an_answer_or_a_refusal(tally: Tally,
 
 
 def test_what_the_worker_packs_lies_in_one_folder_and_is_no_link(tally: Tally, tmp_path: Path) -> None:
-    wish = request.read({"file_b64": "AAAA", "transport": "archive"}, SETTINGS)
     safe = some.text(min_size=1, max_size=40).filter(lambda name: name not in (".", "..") and "/" not in name and "\0" not in name)
 
-    def pack(folder: Path, name: str, archive_format: str) -> list[str]:
-        job = result._Job(
-            Parsed(folder, 1, choices.TIERS[0]), wish.model_copy(update={"archive_format": archive_format}), SETTINGS, "job"
-        )
-        archive = result._pack(job)
+    def pack(folder: Path, name: str, archive_format: ArchiveFormat) -> list[str]:
+        packed = folder / f"document.{archive_format}"
+        archive.pack([folder / "images"], packed, archive_format)
         if archive_format == "zip":
-            return zipfile.ZipFile(archive).namelist()
-        return tarfile.open(archive).getnames()
+            return zipfile.ZipFile(packed).namelist()
+        return tarfile.open(packed).getnames()
 
     def holds(name: str) -> None:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
