@@ -22,7 +22,7 @@ from worker.log import log
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.otlp import Pipeline
+    from worker.otlp.pipeline import Pipeline
 
 Signal = Literal["traces", "metrics", "logs"]
 Phase = Literal["source", "engine", "result"]
@@ -71,9 +71,9 @@ def setup(settings: Settings, boot_id: str = "") -> None:
         )
         return
     try:
-        from worker import otlp
+        from worker.otlp.pipeline import Pipeline
 
-        _pipeline = otlp.Pipeline(signals, boot_id)
+        _pipeline = Pipeline(signals, boot_id)
     except Exception as error:
         log.warning("telemetry cannot start; it stays off", error=f"{type(error).__name__}: {error}")
 
