@@ -10,17 +10,8 @@ from typing import Any
 
 import runpod
 
+from sdk_contract.steps import DONE_HERE, LEFT_OUT, REPLACED
 from worker import sdk
-
-#: The functions of the SDK that sdk.py stands in for.
-REPLACED = {
-    "serverless.start": ("runpod.serverless", "start"),
-    "worker.main": ("runpod.serverless.worker", "main"),
-    "worker.run_worker": ("runpod.serverless.worker", "run_worker"),
-    "JobScaler.start": ("runpod.serverless.modules.rp_scale", "JobScaler.start"),
-    "rp_job.handle_job": ("runpod.serverless.modules.rp_job", "handle_job"),
-    "rp_http._handle_result": ("runpod.serverless.modules.rp_http", "_handle_result"),
-}
 
 
 def function(module: str, path: str) -> Callable[..., Any]:
@@ -57,18 +48,18 @@ def sdk_steps() -> dict[str, str]:
 
 
 def test_every_step_of_the_sdk_is_taken_over_or_left_out_with_a_reason() -> None:
-    known = {*sdk.DONE_HERE, *sdk.LEFT_OUT}
+    known = {*DONE_HERE, *LEFT_OUT}
     new = [f"{step} ({place})" for step, place in sdk_steps().items() if step not in known]
-    assert new == [], f"runpod {runpod.__version__} does something worker/sdk.py does not account for: {', '.join(new)}"
+    assert new == [], f"runpod {runpod.__version__} does something that steps.py does not account for: {', '.join(new)}"
 
 
 def test_no_step_is_accounted_for_that_the_sdk_has_not() -> None:
-    gone = ({*sdk.DONE_HERE, *sdk.LEFT_OUT}) - set(sdk_steps())
+    gone = ({*DONE_HERE, *LEFT_OUT}) - set(sdk_steps())
     assert gone == set(), f"runpod {runpod.__version__} no longer does: {', '.join(sorted(gone))}"
 
 
 def test_no_step_is_both_taken_over_and_left_out() -> None:
-    assert sdk.DONE_HERE.keys() & sdk.LEFT_OUT.keys() == set()
+    assert DONE_HERE.keys() & LEFT_OUT.keys() == set()
 
 
 #: The names by which a step is taken here, where it is not by the SDK's own.
@@ -90,7 +81,7 @@ HERE = {
 
 
 def test_each_step_is_taken_by_the_function_that_is_said_to() -> None:
-    for step, said in sdk.DONE_HERE.items():
+    for step, said in DONE_HERE.items():
         place, _, name = step.partition(": ")
         if place == "worker.main":
             continue
