@@ -20,10 +20,10 @@ from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
-from worker import caches, choices, fitness, log_stream, request, restore, sdk, telemetry
+from worker import caches, choices, fitness, log_stream, request, restore, sdk, telemetry, vlm
 from worker import log as logs
 from worker.boot import Boot
-from worker.engine import VERSION, VLM_TIERS, Engine
+from worker.engine import VERSION, Engine
 from worker.handler import Handler
 from worker.log import log
 from worker.settings import Settings
@@ -165,7 +165,7 @@ async def _parse_fixture(settings: Settings, engine: Engine) -> str:
     with tempfile.TemporaryDirectory(prefix="warm-up-", dir=settings.temp_dir) as folder:
         parsed = await engine.parse(document, wish, Path(folder))
         markdown = parsed.markdown()
-    if settings.tier in VLM_TIERS and engine.vlm_requests == before:
+    if settings.tier in vlm.TIERS and engine.vlm_requests == before:
         raise WarmupFailed("the vision-language model was never asked, so nothing of it is warm")
     missing = [word for word in FIXTURE_WORDS if word not in markdown] if settings.tier == "flash" else []
     if missing or not markdown.strip():

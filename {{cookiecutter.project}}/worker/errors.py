@@ -79,6 +79,20 @@ class ResultUndeliverable(JobError):
     """The result exists but cannot be returned: too large for a response, or its upload failed."""
 
 
+def engine_died() -> EngineDead:
+    """The error of a job whose parse the engine did not survive."""
+    return EngineDead(
+        "The vision-language model's engine died while this document was parsed; the worker is being replaced. Send it again."
+    )
+
+
+def unreadable(error: Exception, suffix: str) -> ParseFailed:
+    """The error of a job whose document MinerU gave up on with ``error``."""
+    if "password" in str(error).lower():
+        return ParseFailed(f"The {suffix} document is encrypted; remove its password and send it again.")
+    return ParseFailed(f"MinerU could not read the {suffix} document, it may be damaged: {type(error).__name__}: {error}")
+
+
 def exhausted(error: BaseException, folder: Path) -> JobError | None:
     """The error to report if ``error`` came of a full disk or of too little memory, however it was put on its way here.
 

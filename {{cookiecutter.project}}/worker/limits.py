@@ -1,10 +1,10 @@
-"""How large a document may be, by the way it comes and once it is unpacked, and what is said of one that is larger."""
+"""How large a document may be, by the way it comes, once it is unpacked, and in pages; and what is said of one that is larger."""
 
 import zipfile
 from pathlib import Path
 from typing import Final
 
-from worker.errors import SourceFailed
+from worker.errors import InvalidRequest, SourceFailed
 from worker.settings import MB, Settings
 
 #: Bytes that an archive may unpack to for each of its own, as in Apache POI's ZipSecureFile (1:0.01), and bytes that it may
@@ -51,3 +51,15 @@ def check_unpacked(path: Path, settings: Settings) -> None:
         f"The document is a zip file that unpacks to {unpacked / MB:,.0f} MB, {limit} is accepted; "
         "send a smaller document or split it."
     )
+
+
+def check_pages(pages: int, settings: Settings) -> None:
+    """Refuse more pages than the worker parses in one job, before any work is done.
+
+    Raises:
+        InvalidRequest: with both numbers.
+    """
+    if settings.max_pages and pages > settings.max_pages:
+        raise InvalidRequest(
+            f"page_range: {pages} pages are asked for, this worker parses at most {settings.max_pages} in one job; send a part."
+        )
