@@ -54,6 +54,16 @@ async def test_a_damaged_archive_is_refused(client: Client, tmp_path: Path) -> N
         await save(response, client, tmp_path / "out")
 
 
+async def test_an_archive_whose_member_has_no_name_is_refused(client: Client, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr(zipfile.ZipInfo(""), b"x")
+    packed = buffer.getvalue()
+    response = {"archive": {**described(packed, "zip"), "base64": base64.b64encode(packed).decode()}}
+    with pytest.raises(ClientError, match="result"):
+        await save(response, client, tmp_path / "out")
+
+
 @pytest.mark.parametrize("kind", ["tar.gz", "zip", "inline"])
 async def test_nothing_is_written_outside_the_folder(client: Client, tmp_path: Path, kind: str) -> None:
     name, content = "../../../escaped", b"x"
