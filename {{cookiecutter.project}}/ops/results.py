@@ -91,7 +91,8 @@ def _unpacked(archive: Path, described: dict[str, Any], folder: Path) -> list[Pa
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(contents, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, KeyError, RecursionError) as error:  # Links to nowhere, and in a ring.
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError, RecursionError, IndexError) as error:
+        # Links to nowhere and in a ring, and, to Python 3.11, a member without a name.
         raise ClientError(f"The result's archive cannot be unpacked: {error}.") from error
     files = [path for path in sorted(contents.rglob("*")) if path.is_file() and not path.is_symlink()]
     return [_move(path, folder, Path(*path.relative_to(contents).parts[1:])) for path in files]
