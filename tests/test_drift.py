@@ -248,8 +248,11 @@ def test_make_drift_says_that_the_newest_sdk_would_not_break_the_worker(worker: 
 
 def test_make_drift_fails_and_names_what_moved(worker: BakedProject, tmp_path: Path) -> None:
     project = shutil.copytree(worker.path, tmp_path / "worker")
-    sdk = project / "worker" / "sdk.py"
-    sdk.write_text(sdk.read_text("utf-8").replace('    "worker.run_worker: PingJobMirror": "start_heartbeat",\n', ""), "utf-8")
+    steps = project / "tests" / "sdk_contract" / "steps.py"
+    listed = steps.read_text("utf-8")
+    known = '    "worker.run_worker: PingJobMirror": "start_heartbeat",\n'
+    assert known in listed
+    steps.write_text(listed.replace(known, ""), "utf-8")
     told = drift(project)
     assert told.returncode == 1
     assert "worker.run_worker:PingJobMirror(worker.py:" in re.sub(r"\s", "", told.stderr)
