@@ -54,6 +54,8 @@ ONLY_4 = {
     "tests/engine/test_event_loop.py",
     "tests/engine/test_remote_engine.py",
     "tests/test_faults.py",
+    "tests/test_log_readers.py",
+    "tests/test_memory.py",
     "tests/test_worker.py",
 }
 CONDITIONAL.update(dict.fromkeys(ONLY_4, lambda answers: answers["stack"] == "mineru-4.0"))

@@ -16,6 +16,9 @@ def sent(path: Path, **wishes: object) -> dict[str, Any]:
     return job_input(path.read_bytes(), path.name, **wishes)
 
 
+TABLE: Final = sent(SAMPLES / "table.csv")
+
+
 def long_pdf(folder: Path, pages: int) -> Path:
     """A PDF of that many pages with text layers: seconds of work for the flash tier."""
     writer = PdfWriter()
