@@ -1,6 +1,8 @@
 """Freezing by CRIU: the tree is written to disk, ended, and made anew from there.
 
-The same processes by id, on the same files, with every connection to the outside closed.
+The same processes by id, on the same files, with every connection to the outside closed. A permission to use AMX, which Linux
+grants to a process (arch_prctl), is not brought back (seen with CRIU 4.2): what computes by AMX before it is frozen dies at the
+next computation after it.
 """
 
 import asyncio
