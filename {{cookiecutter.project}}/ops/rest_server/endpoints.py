@@ -14,8 +14,8 @@ OF_THE_CONTAINER: Final = ("image", "args", "disk", "ports", "env", "registry", 
 
 
 @dataclass
-class LocalWorker:
-    """A worker that is only said to run. ``fate`` is what it becomes once it has booted; ``lines`` are (id, source, line)."""
+class ListedWorker:
+    """A worker that is only listed. ``fate`` is what it becomes once it has booted; ``lines`` are (id, source, line)."""
 
     id: str
     version: int
@@ -76,7 +76,7 @@ class LocalWorker:
 
 
 @dataclass
-class LocalEndpoint:
+class ListedEndpoint:
     """One endpoint. ``config`` is its description but for id, time and URLs; ``boot`` the seconds its workers take to boot."""
 
     id: str
@@ -86,7 +86,7 @@ class LocalEndpoint:
     created: datetime = field(default_factory=lambda: _now())
     version: int = 1
     releases: list[dict[str, Any]] = field(default_factory=list)
-    workers: list[LocalWorker] = field(default_factory=list)
+    workers: list[ListedWorker] = field(default_factory=list)
 
     def change(self, changes: dict[str, Any]) -> None:
         """Take over a change, group by group; one of the container makes a release, and workers of the version before stale."""
@@ -125,10 +125,10 @@ class LocalEndpoint:
         old = [worker for worker in self.workers if worker.version != self.version]
         self.workers = kept + (old if len(serving) < len(old) else [])
 
-    def _started(self) -> LocalWorker:
+    def _started(self) -> ListedWorker:
         gpu = self.config["gpu"]
         card = next(card for pool in gpu["pools"] for card in cards_of(pool) if card not in gpu["excludedTypes"])
-        return LocalWorker(
+        return ListedWorker(
             f"{self.id}-worker-{next(self.ids)}", self.version, self.config["image"], card, gpu["count"], _now(), self.boot
         )
 
@@ -164,10 +164,10 @@ class LocalEndpoint:
         return {"releases": releases, "rollout": rollout, "endpointVersion": self.version}
 
 
-def created(endpoint_id: str, body: dict[str, Any], boot: float, ids: Iterator[int]) -> LocalEndpoint:
+def created(endpoint_id: str, body: dict[str, Any], boot: float, ids: Iterator[int]) -> ListedEndpoint:
     """The endpoint that a request describes, defaults filled in, with its first release and its workers."""
     filled = merged({**DEFAULTS, "gpu": GPU_DEFAULTS}, body)
-    endpoint = LocalEndpoint(endpoint_id, filled, boot, ids)
+    endpoint = ListedEndpoint(endpoint_id, filled, boot, ids)
     endpoint.release([])
     endpoint.settle()
     return endpoint

@@ -1,7 +1,7 @@
 """RunPod's REST v2 API for endpoints on localhost: it takes what the platform takes, refuses what it refuses, and costs nothing.
 
 Requests are checked field by field, errors come as RFC 9457 has them. Its workers only say that they run: they boot for a
-while, then they are idle, and their logs hold what ``LocalWorker.say`` was told. Jobs go to ``python -m ops run``. It listens
+while, then they are idle, and their logs hold what ``ListedWorker.say`` was told. Jobs go to ``python -m ops run``. It listens
 on the loopback interface only.
 """
 
@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ops.client import LOCAL_ENDPOINT, LOCAL_URL
 from ops.rest_server import catalogue, endpoints, schema, wire
-from ops.rest_server.endpoints import LocalEndpoint, LocalWorker
+from ops.rest_server.endpoints import ListedEndpoint, ListedWorker
 from ops.rest_server.wire import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,7 +42,7 @@ class RestServer:
 
     def __init__(self, settings: RestSettings | None = None, port: int = 0) -> None:
         self.settings = settings or RestSettings()
-        self.endpoints: dict[str, LocalEndpoint] = {}
+        self.endpoints: dict[str, ListedEndpoint] = {}
         self.spent: dict[str, float] = {}
         self.problems: deque[Problem] = deque()
         self.requests: list[tuple[str, str, Any]] = []
@@ -148,7 +148,7 @@ class RestServer:
         return response
 
     async def _tell(
-        self, response: web.StreamResponse, worker: LocalWorker, cursor: str, tail: int, sources: tuple[str, ...]
+        self, response: web.StreamResponse, worker: ListedWorker, cursor: str, tail: int, sources: tuple[str, ...]
     ) -> None:
         """Write a log's lines for as long as somebody listens and the worker is there."""
         before = [line for line in worker.lines if line[1] in sources]
@@ -185,22 +185,22 @@ class RestServer:
         }
         return web.json_response({"records": records, "metadata": metadata})
 
-    def _described(self, endpoint: LocalEndpoint) -> dict[str, Any]:
+    def _described(self, endpoint: ListedEndpoint) -> dict[str, Any]:
         return endpoint.described(self.settings.jobs_url)
 
-    def _named(self, request: web.Request) -> LocalEndpoint:
+    def _named(self, request: web.Request) -> ListedEndpoint:
         endpoint = self.endpoints.get(request.match_info["id"])
         if endpoint is None:
             raise Problem(404, "endpoint not found")
         return endpoint
 
-    def _worker(self, request: web.Request) -> LocalWorker:
+    def _worker(self, request: web.Request) -> ListedWorker:
         for worker in self._named(request).workers:
             if worker.id == request.match_info["worker"]:
                 return worker
         raise Problem(404, "worker not found")
 
-    def _check(self, body: dict[str, Any], after: dict[str, Any], besides: LocalEndpoint | None = None) -> None:
+    def _check(self, body: dict[str, Any], after: dict[str, Any], besides: ListedEndpoint | None = None) -> None:
         """Refuse a configuration that contradicts itself or asks for more workers than there may be."""
         for conflict in endpoints.conflicts(body, after):
             raise Problem(400, conflict)
