@@ -2,13 +2,13 @@
 
 import itertools
 import os
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from programs import OBEDIENT, sdk_command
 from rich.console import Console
 from rich.table import Table
 
@@ -21,31 +21,9 @@ from ops.wire import Settings
 # MinerU reads it once, at the first import of any part of it, by whichever test: none may ask a hub for models.
 os.environ["MINERU_MODEL_SOURCE"] = "local"
 
-#: Starts a worker of the SDK and returns it once it polls. Its program is ``PROGRAM`` around the given source, which
-#: defines ``handle`` and may set ``concurrency``; further keywords go to ``LocalWorker``.
+#: Starts a worker of the SDK around a source, as ``sdk_command`` takes it, and returns it once it polls; further keywords go to
+#: ``LocalWorker``.
 SdkWorker = Callable[..., Awaitable[LocalWorker]]
-
-PROGRAM = """
-import asyncio
-import runpod
-
-concurrency = 1
-SOURCE
-if __name__ == "__main__":
-    runpod.serverless.start(dict(handler=handle, concurrency_modifier=lambda _: concurrency))
-"""
-
-#: Sleeps for the job's ``seconds``, reports its ``progress`` and returns its input, or characters of its ``size``.
-OBEDIENT = """
-async def handle(job):
-    wish = job["input"]
-    if "progress" in wish:
-        runpod.serverless.progress_update(job, wish["progress"])
-    if "raise" in wish:
-        raise ValueError(wish["raise"])
-    await asyncio.sleep(wish.get("seconds", 0))
-    return "x" * wish["size"] if "size" in wish else wish
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +55,8 @@ async def sdk_worker(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterat
     async with AsyncExitStack() as stack:
 
         async def start(source: str = OBEDIENT, **options: object) -> LocalWorker:
-            program = tmp_path / f"sdk_worker_{next(numbers)}.py"
-            program.write_text(PROGRAM.replace("SOURCE", source))
-            worker = LocalWorker(control_plane, command=(sys.executable, str(program)), **options)  # type: ignore[arg-type]
+            command = sdk_command(tmp_path, source, f"sdk_worker_{next(numbers)}.py")
+            worker = LocalWorker(control_plane, command=command, **options)  # type: ignore[arg-type]
             stack.push_async_callback(worker.close)
             stack.push_async_callback(worker.kill)
             await worker.start()

@@ -1,6 +1,5 @@
 """When simulated jobs come, of how many pages, and the percentiles of what becomes of them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,32 +7,10 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("simpy")
 
+from simulated import trace  # noqa: E402
 
 from ops.simulation.arrivals import CHUNK, WEEK, Arrivals, Pages  # noqa: E402
 from ops.simulation.histogram import ERROR, Histogram  # noqa: E402
-from ops.simulation.scenario import KINDS, Times  # noqa: E402
-
-#: Boots, restores and jobs of a second or less.
-SHORT = Times((1.0,), (0.1,), job=0.5, page=0.01)
-
-
-class Seen:
-    """What every job met and its latency, in the order of arrival."""
-
-    def __init__(self) -> None:
-        self.met: list[str] = []
-        self.latencies: list[float] = []
-
-    def __call__(self, met: Sequence[int], latencies: Sequence[float]) -> None:
-        self.met += [KINDS[kind] for kind in met]
-        self.latencies += latencies
-
-
-def trace(path: Path, *times: float) -> Arrivals:
-    """Arrivals of one page each at these seconds."""
-    path.write_text("".join(f"{time}\n" for time in times))
-    return Arrivals(str(path), pages=Pages("1"))
-
 
 # Arrivals.
 

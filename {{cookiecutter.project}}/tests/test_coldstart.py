@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from four_requests import FOUR, WARM, finding
 from PIL import Image as Picture
+from programs import sdk_command
 
 from ops import coldstart, coldstart_chart, findings, mechanisms
 from ops.client import Client
@@ -17,20 +18,6 @@ from ops.findings import Finding
 from ops.freeze import Platform
 from ops.hosts import Endpoint
 from ops.local_worker import DEFAULTS, PROJECT
-
-FRESH = {"kind": "fresh", "phases": {"imports": 1.0, "fitness": 1.5, "warmup": 2.0, "first_parse": 1.5}}
-RESTORED = {"kind": "restored", "evidence": ["start_time_changed"], "phases": FRESH["phases"]}
-
-
-def finding(number: int, kind: str, wall: float, **fields: Any) -> Finding:
-    boot = FRESH if kind == "fresh" else RESTORED if kind == "restored" else {"kind": "warm"}
-    queue = wall - 0.2 if kind != "warm" else 0.0
-    return Finding(number, wall, queue, 0.2, "A", **{"said": kind, "did": kind, "parse": 0.1, "boot": boot, **fields})
-
-
-FOUR = [finding(1, "fresh", 5.0), finding(2, "restored", 0.5), finding(3, "fresh", 5.0), finding(4, "restored", 0.5)]
-WARM = [finding(5, "warm", 0.25)]
-
 
 # The whole of it.
 
@@ -63,7 +50,7 @@ def test_four_requests_on_two_hosts_are_told_apart_rightly(mechanism: str, tmp_p
 
 
 #: Answers as the worker does, at once.
-QUICK = """
+AT_ONCE = """
 async def handle(job):
     return {"boot": {"kind": "fresh", "host": "far-away", "phases": {"warmup": 2.0}}, "debug": {"phases": {"engine": 0.1}}}
 """
@@ -71,11 +58,7 @@ async def handle(job):
 
 @pytest.fixture
 def quick(tmp_path: Path) -> tuple[str, ...]:
-    from conftest import PROGRAM
-
-    path = tmp_path / "quick.py"
-    path.write_text(PROGRAM.replace("SOURCE", QUICK))
-    return sys.executable, str(path)
+    return sdk_command(tmp_path, AT_ONCE)
 
 
 async def test_on_a_live_endpoint_every_request_waits_for_its_worker_to_be_gone(

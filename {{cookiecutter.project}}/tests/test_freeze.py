@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import OBEDIENT, PROGRAM
+from programs import quick_command, sdk_command
 
 from ops import snapshots
 from ops.control_plane import ControlPlane
@@ -20,51 +20,17 @@ from ops.local_worker import WorkerError
 from ops.mechanisms import Sigstop
 from ops.snapshots import Image, Mechanism, SnapshotError
 
-#: A worker without the SDK, which boots in no time: it sleeps for a job's ``seconds``.
-QUICK = """
-import json, os, time, urllib.request
-
-def call(name, job="", body=None):
-    url = os.environ[name].replace("$RUNPOD_POD_ID", os.environ["RUNPOD_POD_ID"]).replace("$ID", job or os.environ["RUNPOD_POD_ID"])
-    request = urllib.request.Request(url, body and json.dumps(body).encode(), dict(Authorization=os.environ["RUNPOD_AI_API_KEY"]))
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
-            return json.loads(answer.read() or "null")
-    except OSError:
-        time.sleep(0.05)
-
-while True:
-    if job := call("RUNPOD_WEBHOOK_GET_JOB"):
-        time.sleep(job["input"].get("seconds", 0))
-        call("RUNPOD_WEBHOOK_POST_OUTPUT", job["id"], dict(output=job["input"]))
-"""
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    path = tmp_path / "quick.py"
-    path.write_text(QUICK)
-    return path
-
-
-@pytest.fixture
-def sdk_program(tmp_path: Path) -> Path:
-    path = tmp_path / "obedient.py"
-    path.write_text(PROGRAM.replace("SOURCE", OBEDIENT))
-    return path
-
-
 Open = Callable[..., Awaitable[Platform]]
 
 
 @pytest.fixture
-async def opened(control_plane: ControlPlane, program: Path) -> AsyncIterator[Open]:
+async def opened(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens a platform of quick workers; it is closed when the test ends. Further keywords go to ``Endpoint``."""
     async with AsyncExitStack() as stack:
 
-        async def begin(mechanism: Any = None, program: Path = program, **settings: Any) -> Platform:
+        async def begin(mechanism: Any = None, command: tuple[str, ...] = quick_command(tmp_path), **settings: Any) -> Platform:
             endpoint = Endpoint(**{"idle_timeout": 0.3, **settings})
-            options = {"mechanism": mechanism, "command": (sys.executable, str(program))}
+            options = {"mechanism": mechanism, "command": command}
             return await stack.enter_async_context(Platform(control_plane, endpoint, **options))
 
         yield begin
@@ -203,9 +169,9 @@ async def test_a_worker_that_died_is_replaced(opened: Open, ask: Ask) -> None:
     assert platform.truth(await ask())[0] == "fresh"
 
 
-async def test_leaving_ends_every_process_frozen_or_not(control_plane: ControlPlane, program: Path, ask: Ask) -> None:
+async def test_leaving_ends_every_process_frozen_or_not(control_plane: ControlPlane, tmp_path: Path, ask: Ask) -> None:
     endpoint = Endpoint(order=("A", "B"), idle_timeout=0.3)
-    async with Platform(control_plane, endpoint, command=(sys.executable, str(program))) as platform:
+    async with Platform(control_plane, endpoint, command=quick_command(tmp_path)) as platform:
         await cold(platform, ask, 1)
         await ask()
         processes = [process for host in platform.hosts.values() if host.worker for process in snapshots.tree(host.worker.pid)]
@@ -250,8 +216,8 @@ async def test_a_snapshot_that_cannot_be_restored_gives_a_fresh_boot_and_the_rea
 
 
 async def test_a_worker_of_the_sdk_goes_on_polling_after_it_came_back(
-    opened: Open, ask: Ask, mechanism: Mechanism, control_plane: ControlPlane, sdk_program: Path
+    opened: Open, ask: Ask, mechanism: Mechanism, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    platform = await opened(mechanism, sdk_program, hosts=("A",))
+    platform = await opened(mechanism, sdk_command(tmp_path), hosts=("A",))
     assert await cold(platform, ask, 3) == ["fresh", "restored", "restored"]
     assert [job.status for job in control_plane.jobs.values()] == [Status.COMPLETED] * 3

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import typer
+from four_requests import FOUR, WARM
 from rich.console import Console
-from test_coldstart import FOUR, WARM
 from typer.testing import CliRunner
 
 pytest.importorskip("numpy")

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -14,7 +13,8 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("simpy")
 
-from test_freeze import QUICK  # noqa: E402
+from programs import quick_command  # noqa: E402
+from simulated import SHORT, Seen, trace  # noqa: E402
 
 from ops.control_plane import ControlPlane  # noqa: E402
 from ops.findings import FOUNDING  # noqa: E402
@@ -24,29 +24,7 @@ from ops.jobs import Job  # noqa: E402
 from ops.plan import FOUNDING_TIMES  # noqa: E402
 from ops.simulation.arrivals import Arrivals, Pages  # noqa: E402
 from ops.simulation.run import MOST_WAITING, Overloaded, simulate  # noqa: E402
-from ops.simulation.scenario import KINDS, Result, Scenario, Times  # noqa: E402
-
-#: Boots, restores and jobs of a second or less.
-SHORT = Times((1.0,), (0.1,), job=0.5, page=0.01)
-
-
-class Seen:
-    """What every job met and its latency, in the order of arrival."""
-
-    def __init__(self) -> None:
-        self.met: list[str] = []
-        self.latencies: list[float] = []
-
-    def __call__(self, met: Sequence[int], latencies: Sequence[float]) -> None:
-        self.met += [KINDS[kind] for kind in met]
-        self.latencies += latencies
-
-
-def trace(path: Path, *times: float) -> Arrivals:
-    """Arrivals of one page each at these seconds."""
-    path.write_text("".join(f"{time}\n" for time in times))
-    return Arrivals(str(path), pages=Pages("1"))
-
+from ops.simulation.scenario import Result, Scenario, Times  # noqa: E402
 
 # Queueing formulas.
 
@@ -137,11 +115,9 @@ async def here(control_plane: ControlPlane, platform: Platform, groups: Sequence
 async def test_jobs_meet_the_same_on_the_local_platform(
     tmp_path: Path, control_plane: ControlPlane, workers_max: int, order: str, groups: tuple[int, ...], expected: list[str]
 ) -> None:
-    program = tmp_path / "quick.py"
-    program.write_text(QUICK)
     duration, idle, delay = (0.1, 1.5, 4.0) if workers_max == 1 else (2.0, 0.5, 0.3)
     endpoint = Endpoint(("A", "B"), tuple(order), idle_timeout=idle, workers_max=workers_max, queue_delay=delay)
-    async with Platform(control_plane, endpoint, command=(sys.executable, str(program))) as platform:
+    async with Platform(control_plane, endpoint, command=quick_command(tmp_path)) as platform:
         jobs = await here(control_plane, platform, groups, duration)
         met = [platform.truth(job)[0] for job in jobs]
     boots, restores = (

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import OBEDIENT, PROGRAM
 from documents import SAMPLES, sent
+from programs import sdk_command
 
 from log_story import stamped, story
 from ops.control_plane import ControlPlane
@@ -73,15 +72,13 @@ STRETCH = 4
 
 @pytest.mark.parametrize("json_logs", [True, False], ids=["JSON", "plain"])
 async def test_a_bare_worker_of_the_sdk_is_told_as_it_was(control_plane: ControlPlane, json_logs: bool, tmp_path: Path) -> None:
-    program = tmp_path / "worker.py"
-    program.write_text(PROGRAM.replace("SOURCE", OBEDIENT))
     lines: list[tuple[float, str]] = []
     begun = time.monotonic()
     truth = {}
     async with Platform(
         control_plane,
         Endpoint(hosts=("A",), idle_timeout=3),
-        command=(sys.executable, str(program)),
+        command=sdk_command(tmp_path),
         environment={"RUNPOD_ENDPOINT_ID": "local"} if json_logs else {},
         on_line=lambda _, line: lines.append(((time.monotonic() - begun) * STRETCH, line)),
     ) as platform:
