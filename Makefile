@@ -38,7 +38,7 @@ test: quick  ## Test everything: the template, a worker rendered from it, and it
 	@if "$(ENGINE_PYTHON)" -c "" 2>/dev/null; then \
 	$(MAKE) --no-print-directory -C build/test/mineru-worker test-engine ENGINE_VENV="$(CURDIR)/build/engine-venv" ENGINE_PYTHON="$(ENGINE_PYTHON)"; \
 	else echo "vLLM on the CPU: not tested, there is no $(ENGINE_PYTHON) here (ENGINE_PYTHON=/path/to/python3.11 names one)."; fi
-	$(BIN)/python -m pytest -m slow --numprocesses 3
+	$(BIN)/python -m pytest -m slow --numprocesses 3 --dist worksteal
 
 quick: lint  ## Test the template alone: no network, about a minute
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2
