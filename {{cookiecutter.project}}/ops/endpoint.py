@@ -42,14 +42,13 @@ class RestError(RuntimeError):
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker of an endpoint; ``stale`` runs an older version of it, ``uptime`` is in seconds, what is not known yet is empty."""
+    """A worker of an endpoint; ``stale`` runs an older version of it; what is not known yet is empty."""
 
     id: str
     status: str
     stale: bool = False
     card: str = ""
     data_center: str = ""
-    uptime: int = 0
 
     @property
     def serving(self) -> bool:
@@ -116,7 +115,6 @@ class Rest:
                 stale=worker["isStale"],
                 card=worker.get("gpuTypeId") or "",
                 data_center=worker.get("dataCenterId") or "",
-                uptime=worker.get("uptimeSeconds") or 0,
             )
             for worker in _list(answer, "workers")
         ]

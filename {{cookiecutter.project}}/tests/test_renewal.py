@@ -10,27 +10,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from documents import SAMPLES, sent
+from documents import TABLE
 
 from worker import bucket, restore, telemetry
 from worker.boot import Boot
 from worker.engine import Engine
 from worker.errors import Garbled
-from worker.freeze_watch import SHORTEST, TICK, Stop
+from worker.freeze_watch import Stop
 from worker.handler import Handler
 from worker.settings import Settings
 
 RESTORED = Stop("restored", 61.5, ("stood_still",))
 
-#: Seconds of a freeze that is surely told.
-FROZEN = TICK + SHORTEST + 0.1
-
 on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
-
-
-def table() -> dict[str, object]:
-    """A small job."""
-    return sent(SAMPLES / "table.csv")
 
 
 # Each step.
@@ -163,7 +155,7 @@ async def test_a_worker_that_reads_garbage_answers_each_job_with_an_error_and_is
     await renewing.finish(alone=True)
     handler = Handler(Settings(), Engine(Settings()), boot, renewing)
     for _ in range(2):
-        response = await handler.handle({"id": "job-1", "input": table()})
+        response = await handler.handle({"id": "job-1", "input": TABLE})
         assert "came back damaged" in response["error"]
         assert response["refresh_worker"] is True
 

@@ -13,26 +13,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from documents import SAMPLES, sent
+from documents import TABLE
 
 from ops.control_plane import ControlPlane
 from ops.faults import Fault
 from ops.jobs import Status
 from ops.local_worker import LocalWorker
 from ops.wire import Settings as PlatformSettings
-from worker.freeze_watch import SHORTEST, TICK, Stop
-
-RESTORED = Stop("restored", 61.5, ("stood_still",))
+from worker.freeze_watch import SHORTEST, TICK
 
 #: Seconds of a freeze that is surely told.
 FROZEN = TICK + SHORTEST + 0.1
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
-
-
-def table() -> dict[str, object]:
-    """A small job."""
-    return sent(SAMPLES / "table.csv")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -75,7 +68,7 @@ def said(worker: LocalWorker, message: str) -> list[dict[str, Any]]:
 
 async def served(control_plane: ControlPlane, within: float = 20) -> dict[str, Any]:
     """What the next job's response says of the worker's boot; fails if the job is not done. The worker polls again then."""
-    job = await control_plane.submit(table()).finished(within)
+    job = await control_plane.submit(TABLE).finished(within)
     assert job.status is Status.COMPLETED, job.error
     record = control_plane.workers[str(job.worker)]
     polls = record.polls
@@ -116,7 +109,7 @@ class TestFreezes:
     ) -> None:
         await served(control_plane)
         async with frozen(worker):
-            job = control_plane.submit(table())
+            job = control_plane.submit(TABLE)
         assert (await job.finished(30)).output["boot"]["kind"] == "restored"
 
     async def test_one_line_tells_of_it_and_each_line_of_the_job_too(

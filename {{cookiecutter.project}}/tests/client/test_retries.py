@@ -55,6 +55,6 @@ async def test_no_more_requests_pass_than_the_rate_allows() -> None:
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("2", 2), ("", 0), ("soon", 0), ("Tue, 24 Nov 2020 17:10:50 GMT", 0)])
-def testretry_after_is_read_as_seconds_and_as_a_date(value: str, seconds: float) -> None:
+def test_retry_after_is_read_as_seconds_and_as_a_date(value: str, seconds: float) -> None:
     assert retry_after(value) == seconds
     assert 800 < retry_after(email.utils.formatdate(time.time() + 900, usegmt=True)) <= 900

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from documents import SAMPLES, sent
+from documents import TABLE
 from programs import sdk_command
 
 from log_story import stamped, story
@@ -23,7 +23,6 @@ async def test_a_real_worker_is_told_as_it_was(control_plane: ControlPlane, log_
     environment = {"MINERU_LOG_FORMAT": log_format, "MINERU_TEMP_DIR": str(tmp_path)}
     if log_format == "json":
         environment["RUNPOD_ENDPOINT_ID"] = "local"
-    table = sent(SAMPLES / "table.csv")
     truth, said = {}, {}
     async with Platform(
         control_plane, Endpoint(hosts=("A",), idle_timeout=1), environment=environment, on_line=lambda _, line: lines.append(line)
@@ -32,7 +31,7 @@ async def test_a_real_worker_is_told_as_it_was(control_plane: ControlPlane, log_
             if wait:
                 await platform.scaled_to_zero()
                 await asyncio.sleep(2)
-            done = await control_plane.submit(table).finished()
+            done = await control_plane.submit(TABLE).finished()
             truth[done.id], said[done.id] = platform.truth(done)[0], done.output["boot"]["kind"]
         (start, _) = platform.starts
     told = story(lines)
