@@ -86,6 +86,56 @@ def installed_sdk() -> Path:
     return Path(subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
 
 
+# A sdk.py with a line missing. First, since it takes longest.
+
+#: The functions that compose the SDK's own start, and deliver in its place; by each, what of the behaviour it brings about, as
+#: pytest picks tests by their names.
+COMPOSED = {
+    "register_fitness_check": "one_by_one",
+    "run_fitness_checks": "one_by_one",
+    "start_heartbeat": "pings_carry or heartbeat",
+    "renew_heartbeat": "heartbeat",
+    "serve": "one_by_one or batches or sigterm or replaced or soon_as",
+    "_run_and_deliver": "one_by_one or refused or soon_as or last_result or while_a_result",
+    "_report_loss": "refused or never_arrives",
+    "_ask_with_patience": "one_by_one or idle or stop_signal or given_up",
+    "_take": "one_by_one or soon_as or next_job or backlog or given_up",
+    "_finish_what_came_last": "loops_end",
+}
+
+
+def lines(source: str) -> dict[str, str]:
+    """The source without one statement, for each statement of the composition: by its function, line and text."""
+    without = {}
+    for function in [node for node in ast.parse(source).body if getattr(node, "name", "") in COMPOSED]:
+        for node in ast.walk(function):
+            documents = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if isinstance(node, (ast.Expr, ast.Assign, ast.Return, ast.ImportFrom)) and not documents:
+                rows = source.split("\n")
+                indent = rows[node.lineno - 1][: node.col_offset]
+                rows[node.lineno - 1 : node.end_lineno] = [f"{indent}pass"]
+                without[f"{function.name}:{node.lineno} {ast.unparse(node)[:60]}"] = "\n".join(rows)  # type: ignore[attr-defined]
+    return without
+
+
+def test_no_line_of_the_composition_can_be_removed_unnoticed(worker: BakedProject, tmp_path: Path, tell: Tell) -> None:
+    source = (worker.path / "worker" / "sdk.py").read_text("utf-8")
+
+    def verdict(number: int, function: str, changed: str) -> Verdict:
+        project = tmp_path / str(number)
+        shutil.copytree(worker.path, project)
+        (project / "worker" / "sdk.py").write_text(changed, "utf-8")
+        quick = contract(project, SHAPE, COMPOSITION)
+        return quick if quick.failed else contract(project, *BEHAVIOUR, "-k", COMPOSED[function])
+
+    removed = lines(source)
+    with ThreadPoolExecutor(3) as pool:
+        verdicts = list(pool.map(verdict, range(len(removed)), [name.partition(":")[0] for name in removed], removed.values()))
+    unnoticed = [name for name, found in zip(removed, verdicts, strict=True) if not found.failed]
+    assert unnoticed == []
+    tell(f"{len(removed)} lines of sdk.py removed", "every one caught", "shape, composition, behaviour")
+
+
 # Releases.
 
 
@@ -178,56 +228,6 @@ def test_a_new_call_is_named_with_its_file_and_line(worker: BakedProject, tmp_pa
     (tmp_path / "runpod" / file).write_text(source, "utf-8")
     line = source[: source.index("announce(config)")].count("\n") + 1
     assert f"worker.run_worker: announce (worker.py:{line})" in contract(worker.path, COMPOSITION, sdk=tmp_path).printed
-
-
-# A sdk.py with a line missing.
-
-#: The functions that compose the SDK's own start, and deliver in its place; by each, what of the behaviour it brings about, as
-#: pytest picks tests by their names.
-COMPOSED = {
-    "register_fitness_check": "one_by_one",
-    "run_fitness_checks": "one_by_one",
-    "start_heartbeat": "pings_carry or heartbeat",
-    "renew_heartbeat": "heartbeat",
-    "serve": "one_by_one or batches or sigterm or replaced or soon_as",
-    "_run_and_deliver": "one_by_one or refused or soon_as or last_result or while_a_result",
-    "_report_loss": "refused or never_arrives",
-    "_ask_with_patience": "one_by_one or idle or stop_signal or given_up",
-    "_take": "one_by_one or soon_as or next_job or backlog or given_up",
-    "_finish_what_came_last": "loops_end",
-}
-
-
-def lines(source: str) -> dict[str, str]:
-    """The source without one statement, for each statement of the composition: by its function, line and text."""
-    without = {}
-    for function in [node for node in ast.parse(source).body if getattr(node, "name", "") in COMPOSED]:
-        for node in ast.walk(function):
-            documents = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if isinstance(node, (ast.Expr, ast.Assign, ast.Return, ast.ImportFrom)) and not documents:
-                rows = source.split("\n")
-                indent = rows[node.lineno - 1][: node.col_offset]
-                rows[node.lineno - 1 : node.end_lineno] = [f"{indent}pass"]
-                without[f"{function.name}:{node.lineno} {ast.unparse(node)[:60]}"] = "\n".join(rows)  # type: ignore[attr-defined]
-    return without
-
-
-def test_no_line_of_the_composition_can_be_removed_unnoticed(worker: BakedProject, tmp_path: Path, tell: Tell) -> None:
-    source = (worker.path / "worker" / "sdk.py").read_text("utf-8")
-
-    def verdict(number: int, function: str, changed: str) -> Verdict:
-        project = tmp_path / str(number)
-        shutil.copytree(worker.path, project)
-        (project / "worker" / "sdk.py").write_text(changed, "utf-8")
-        quick = contract(project, SHAPE, COMPOSITION)
-        return quick if quick.failed else contract(project, *BEHAVIOUR, "-k", COMPOSED[function])
-
-    removed = lines(source)
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(verdict, range(len(removed)), [name.partition(":")[0] for name in removed], removed.values()))
-    unnoticed = [name for name, found in zip(removed, verdicts, strict=True) if not found.failed]
-    assert unnoticed == []
-    tell(f"{len(removed)} lines of sdk.py removed", "every one caught", "shape, composition, behaviour")
 
 
 # make drift.
