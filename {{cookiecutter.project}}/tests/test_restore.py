@@ -22,8 +22,8 @@ from ops.local_worker import LocalWorker
 from ops.wire import Settings as PlatformSettings
 from worker.freeze_watch import SHORTEST, TICK
 
-#: Seconds of a freeze that is surely told.
-FROZEN = TICK + SHORTEST + 0.1
+#: Seconds of a freeze that is told even where the machine is busy, which explains a part of the gap.
+FROZEN = 2 * (TICK + SHORTEST)
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
 
