@@ -40,7 +40,7 @@ test: quick  ## Test everything: the template, a worker rendered from it, and it
 	else echo "vLLM on the CPU: not tested, there is no $(ENGINE_PYTHON) here (ENGINE_PYTHON=/path/to/python3.11 names one)."; fi
 	$(BIN)/python -m pytest -m slow --numprocesses 3 --dist worksteal
 
-quick: lint  ## Test the template alone: no network, about a minute
+quick: lint  ## Test the template alone: no network, about two minutes
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2
 
 lint: $(VENV)/dev.txt  ## Lint and check types of the template's own code

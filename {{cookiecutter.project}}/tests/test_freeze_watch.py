@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marks import needs_proc
 
 from worker import freeze_watch
 from worker.freeze_watch import TICK, Sample, Stop, judge
@@ -21,8 +22,6 @@ PROJECT = Path(__file__).parent.parent
 
 #: A process of 100 s; everything is known of it.
 BEFORE = Sample(wall=1e9, monotonic=100.0, boottime=100.0, cpu=7.0, wait=1.0, wakes=200, faults=3, started=5000, kernel="a")
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
 
 
 def later(seconds: float = TICK, *, wall: float | None = None, boottime: float | None = None, **changes: Any) -> Sample:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from documents import TABLE
+from marks import needs_proc
 
 from worker import bucket, restore, telemetry
 from worker.boot import Boot
@@ -21,8 +22,6 @@ from worker.handler import Handler
 from worker.settings import Settings
 
 RESTORED = Stop("restored", 61.5, ("stood_still",))
-
-on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
 
 
 # Each step.
@@ -91,7 +90,7 @@ def test_torch_is_reseeded_where_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -
     assert len(set(seeds)) == 2
 
 
-@on_linux
+@needs_proc
 def test_open_connections_are_probed_by_the_kernel_and_stay_usable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connection:
         accepted, _ = server.accept()
@@ -105,7 +104,7 @@ def test_open_connections_are_probed_by_the_kernel_and_stay_usable() -> None:
         assert not connection.getblocking()
 
 
-@on_linux
+@needs_proc
 def test_probing_leaves_no_file_open() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with socket.socket(), socket.socket(socket.AF_UNIX):

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from documents import TABLE
+from marks import needs_proc
 
 from ops.control_plane import ControlPlane
 from ops.faults import Fault
@@ -24,8 +25,6 @@ from worker.freeze_watch import SHORTEST, TICK
 
 #: Seconds of a freeze that is told even where the machine is busy, which explains a part of the gap.
 FROZEN = 2 * (TICK + SHORTEST)
-
-on_linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc, which only Linux has")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -84,7 +83,7 @@ def heartbeat(worker: LocalWorker) -> int:
     return int(child)
 
 
-frozen_for_real = [on_linux, pytest.mark.asyncio(loop_scope="module")]
+frozen_for_real = [needs_proc, pytest.mark.asyncio(loop_scope="module")]
 
 
 class TestFreezes:
